@@ -52,7 +52,8 @@ class WritableFile : public ByteSink {
   virtual void sync() = 0;
 
   /// Closes, and reports what the system held back until now (network file
-  /// systems tell a full disk here). At most once; nothing else may follow.
+  /// systems tell a full disk here). Once: the file is closed even where this
+  /// throws, and whatever follows is `invalid_argument`.
   virtual void close() = 0;
 };
 
@@ -79,8 +80,8 @@ class ReadableFile {
   /// the lock is taken exclusively or the file system has none.
   [[nodiscard]] virtual bool try_lock_shared() = 0;
 
-  /// True if nobody else holds a shared lock now (and where the file system has
-  /// no locks). Takes nothing.
+  /// True if no open file holds a shared lock now, this one included (and where
+  /// the file system has no locks). Takes nothing.
   [[nodiscard]] virtual bool is_unlocked() = 0;
 };
 
@@ -119,15 +120,17 @@ class Directory {
   /// Every entry but "." and "..", in no order. A directory that cannot be read
   /// to its end is an error, never a shorter list.
   [[nodiscard]] virtual std::vector<DirectoryEntry> list() = 0;
+  /// Whether the name is taken, by whatever; links are not followed.
   [[nodiscard]] virtual bool exists(const std::string& name) = 0;
 
   /// A new empty file; `already_exists` if the name is taken.
   [[nodiscard]] virtual std::unique_ptr<WritableFile> create_file(
       const std::string& name) = 0;
-  /// `not_found`; `io_error` if it is not a regular file.
+  /// `not_found`; `io_error` if it is not a regular file (a link is none).
   [[nodiscard]] virtual std::unique_ptr<ReadableFile> open_file(
       const std::string& name) = 0;
-  /// Opens the file, made if absent (mode 0666 under the umask).
+  /// Opens the file, made if absent (mode 0666 under the umask); `io_error` if
+  /// it is not a regular file.
   [[nodiscard]] virtual std::unique_ptr<LockFile> open_lock_file(
       const std::string& name) = 0;
 
@@ -141,11 +144,16 @@ class Directory {
   /// name: `already_exists`. After another error it may or may not have
   /// happened (network file systems): look.
   virtual void rename(const std::string& from, const std::string& to) = 0;
+  /// A file or a link, never what the link leads to; `io_error` for a
+  /// directory.
   virtual void remove_file(const std::string& name) = 0;
-  /// An empty directory; `already_exists` if it is not empty.
+  /// An empty directory; `already_exists` if it is not empty,
+  /// `not_a_directory` for a file or a link.
   virtual void remove_directory(const std::string& name) = 0;
-  /// Makes `name` a symbolic link to `target`, in place of the former link.
-  /// Atomic where the file system can; for people, never read for a decision.
+  /// Makes `name` a symbolic link to `target`, in place of the former link;
+  /// `already_exists` if `name` is something else. Atomic where the file system
+  /// can; for people, never read for a decision. A crash can leave a link
+  /// `.latest-<32 hex digits>`, which a sweep may remove.
   virtual void point_symlink(
       const std::string& name,
       const std::string& target) = 0;
@@ -172,7 +180,7 @@ class FileSystem {
 };
 
 /// Removes `name` and everything below it, links as links. Entries that vanish
-/// meanwhile are fine. Not durable.
+/// meanwhile are fine, and so is a `name` that is not there. Not durable.
 void remove_tree(Directory& parent, const std::string& name);
 
 /// Reads a whole file of at most `limit` bytes; `limit_exceeded` beyond it.

@@ -1,0 +1,138 @@
+#pragma once
+
+#include <holdfast/base/error.hpp>
+#include <holdfast/format/dtype.hpp>
+#include <holdfast/format/value.hpp>
+#include <holdfast/state/cursor.hpp>
+#include <holdfast/state/names.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+/// What a state is: named tensors and values. The engine captures, writes,
+/// reads and restores these without knowing what they belong to.
+namespace holdfast {
+
+/// A tensor's description. `strides` are those of the live tensor, in elements;
+/// the bytes that travel are always row-major.
+struct TensorInfo {
+  std::string name; ///< Unique in its part.
+  DType dtype = DType::f32;
+  std::vector<std::int64_t> shape;
+  std::vector<std::int64_t> strides; ///< Empty: row-major.
+  std::vector<std::string> aliases; ///< Other names of the same tensor.
+};
+
+/// The bytes of one captured tensor, row-major. Keeps its tensor alive, but
+/// does not copy it: the bytes are those of the moment at which they are read.
+class TensorSource {
+ public:
+  virtual ~TensorSource() = default;
+  /// All bytes in host memory, or null where they must be copied out.
+  [[nodiscard]] virtual const std::byte* data() const noexcept = 0;
+  /// Copies `count` bytes from `offset` on; blocks until they are there.
+  virtual void copy_out(
+      std::uint64_t offset,
+      std::byte* into,
+      std::size_t count) const = 0;
+};
+
+struct TensorOut {
+  TensorInfo info;
+  std::shared_ptr<const TensorSource> source;
+};
+
+/// A captured state. Tensors alias live ones until they are written.
+struct State {
+  std::vector<TensorOut> tensors;
+  Values values;
+};
+
+/// A state as a checkpoint tells it, before any tensor's bytes are read.
+struct Saved {
+  std::vector<TensorInfo> tensors;
+  Values values;
+};
+
+/// One way in which a checkpoint and a live object differ.
+struct Mismatch {
+  ErrorCode code = ErrorCode::type_mismatch;
+  std::string name; ///< "model: conv1.weight"
+  std::string expected; ///< In the object.
+  std::string found; ///< In the checkpoint.
+};
+
+/// Collects every mismatch, so that an error can list them all.
+using Mismatches = std::vector<Mismatch>;
+
+/// A restore that has been checked and only needs bytes. Until `apply` nothing
+/// live has changed; destroying it instead leaves everything untouched.
+class Restore {
+ public:
+  virtual ~Restore() = default;
+
+  /// Fresh row-major memory for tensor `index` of `Saved::tensors`, of exactly
+  /// its size, into which the engine reads; null where the engine shall stage
+  /// the bytes itself.
+  [[nodiscard]] virtual std::byte* buffer(std::size_t index) noexcept {
+    (void)index;
+    return nullptr;
+  }
+  /// Puts the state in place. `bytes[i]` holds tensor i, row-major, and equals
+  /// `buffer(i)` where that is not null. Built-in parts cannot fail here.
+  virtual void apply(const std::vector<const std::byte*>& bytes) = 0;
+  /// Takes `apply` back; called in reverse order when a later part failed.
+  /// Only parts that run user code in `apply` need it.
+  virtual void undo() noexcept {}
+};
+
+/// The order in which parts are applied. Users' code first, because it may
+/// fail; random state last, because everything else may draw.
+enum class Stage { user, module, optimizer, scheduler, value, data, random };
+
+/// One named object of a training run. Holds a reference to it: the object must
+/// outlive the part. One thread at a time.
+class Part {
+ public:
+  virtual ~Part() = default;
+
+  /// "module", "optimizer", ...; compared at a restore (`type_mismatch`).
+  [[nodiscard]] virtual std::string kind() const = 0;
+  [[nodiscard]] virtual Stage stage() const = 0;
+
+  /// Tells the names of its tensors. All parts publish before any captures or
+  /// prepares, so optimizers find parameter names whatever the order.
+  virtual void publish(const std::string& part, Names& names) {
+    (void)part;
+    (void)names;
+  }
+
+  /// `not_capturable`, with the type's name and what to write, for state that
+  /// cannot be saved. May draw random numbers: the engine puts them back.
+  [[nodiscard]] virtual State capture(const Names& names) = 0;
+
+  /// Checks `saved` against the object and allocates, but changes nothing.
+  /// Appends every mismatch; the result is used only if there is none.
+  [[nodiscard]] virtual std::unique_ptr<Restore> prepare(
+      const Saved& saved,
+      const Names& names,
+      Mismatches& mismatches) = 0;
+
+  /// Called when every part has been applied.
+  virtual void restored() {}
+
+  /// Remarks for the resume report: what is saved only in part, and why.
+  [[nodiscard]] virtual std::vector<std::string> notes() const {
+    return {};
+  }
+
+  /// For data sources that a manager attaches; null for anything else.
+  [[nodiscard]] virtual Cursor* cursor() noexcept {
+    return nullptr;
+  }
+};
+
+} // namespace holdfast

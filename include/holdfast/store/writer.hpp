@@ -1,0 +1,86 @@
+#pragma once
+
+#include <holdfast/base/config.hpp>
+#include <holdfast/io/file_system.hpp>
+#include <holdfast/io/process.hpp>
+#include <holdfast/store/catalog.hpp>
+#include <holdfast/store/lock.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace holdfast {
+
+/// A line file's contents.
+struct Line {
+  std::uint64_t sequence = 0;
+  std::uint64_t origin = 0;
+  std::string tag; ///< Empty if none was given.
+};
+
+/// The one that may change a run directory: holds the lock, gives out numbers,
+/// sweeps, begins lines, quarantines and removes. One thread at a time.
+class Writer {
+ public:
+  /// Takes the lock (`WriterLock::acquire`), records every number in sight in
+  /// LOCK, and then sweeps left-over staging and trash; staging is renamed to
+  /// trash first, so that a writer that was only suspended gets ENOENT at its
+  /// step 5. `clock` must outlive this.
+  Writer(std::shared_ptr<Directory> root, Clock& clock, double wait_seconds);
+  ~Writer();
+
+  [[nodiscard]] Directory& root() noexcept;
+  [[nodiscard]] Clock& clock() noexcept;
+  [[nodiscard]] const LockMark& mark() const noexcept;
+
+  /// The fence: the lock is ours, and no name in the directory that this writer
+  /// did not make has a number above all it has seen or made. `lost_lock`, for
+  /// good.
+  void check_fence();
+
+  /// Makes a name with the next number (1 + the highest ever used): calls
+  /// `claim(number)`, which must create it exclusively, and again with a higher
+  /// number where that says `already_exists`.
+  std::uint64_t claim_number(
+      const std::function<void(std::uint64_t)>& claim);
+
+  /// Step 7 for what carries `sequence`: LOCK's numbers, durable.
+  void record_committed(std::uint64_t sequence);
+  /// The same for a line or a spent number.
+  void record_used(std::uint64_t sequence);
+
+  /// Durably begins a line before it returns: from then on no crash can fall
+  /// back into the former one. `origin` 0: from nothing.
+  Line begin_line(std::uint64_t origin, const std::string& tag);
+  /// The newest line; nothing if nobody ever went back.
+  [[nodiscard]] std::optional<Line> current_line();
+
+  /// Moves a damaged checkpoint to `.bad-...` and writes the reason beside its
+  /// files (REASON.txt). A name that cannot be renamed (full btrfs) stays.
+  void quarantine(const CheckpointName& name, const std::string& reason);
+
+  /// Step 9 for one checkpoint: rename to `.trash-...`, sync the root, delete;
+  /// where the rename fails (EXDEV, full disk) the manifest is unlinked first
+  /// and its directory synced. Refuses (`locked`) one that is being read.
+  void remove(const CheckpointName& name);
+
+  /// True if somebody holds a shared lock on its manifest.
+  [[nodiscard]] bool is_being_read(const CheckpointName& name);
+
+  /// Repoints LATEST. Errors do not matter: it is for people.
+  void point_latest(const std::string& name) noexcept;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+} // namespace holdfast
+
+#if HOLDFAST_HEADER_ONLY
+#include <holdfast/store/impl/writer.ipp>
+#endif
