@@ -7,11 +7,8 @@
 #include <optional>
 #include <ostream>
 #include <string>
-#include <vector>
 
 namespace holdfast::testing {
-
-class MemoryFileSystem;
 
 /// What a power cut leaves of the changes that were not yet synced.
 ///
@@ -102,16 +99,6 @@ struct LossPattern {
 };
 
 std::ostream& operator<<(std::ostream& stream, const LossPattern& pattern);
-
-/// Every named pattern that can make a difference on this disk now: each name
-/// operation lost alone, kept alone and as the last one, with and without the
-/// data; each rename torn in both ways; each write lost and kept alone; all
-/// writes torn at 512 bytes and at 4 KiB. Then `random` patterns with the seeds
-/// `first_seed`, `first_seed + 1`, ... Only `all_kept` if nothing is pending.
-[[nodiscard]] std::vector<LossPattern> all_loss_patterns(
-    const MemoryFileSystem& disk,
-    std::size_t random = 0,
-    std::uint64_t first_seed = 1);
 
 } // namespace holdfast::testing
 

@@ -127,6 +127,16 @@ class MemoryFileSystem final : public FileSystem {
   std::shared_ptr<detail::MemoryDisk> disk_;
 };
 
+/// Every named pattern that can make a difference on this disk now: each name
+/// operation lost alone, kept alone and as the last one, with and without the
+/// data; each rename torn in both ways; each write lost and kept alone; all
+/// writes torn at 512 bytes and at 4 KiB. Then `random` patterns with the seeds
+/// `first_seed`, `first_seed + 1`, ... Only `all_kept` if nothing is pending.
+[[nodiscard]] std::vector<LossPattern> all_loss_patterns(
+    const MemoryFileSystem& disk,
+    std::size_t random = 0,
+    std::uint64_t first_seed = 1);
+
 } // namespace holdfast::testing
 
 #if HOLDFAST_HEADER_ONLY

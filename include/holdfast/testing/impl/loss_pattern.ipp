@@ -2,8 +2,6 @@
 
 #include <holdfast/testing/loss_pattern.hpp>
 
-#include <holdfast/testing/memory_file_system.hpp>
-
 namespace holdfast::testing {
 
 namespace detail {
@@ -158,68 +156,6 @@ HOLDFAST_INLINE std::ostream& operator<<(
     std::ostream& stream,
     const LossPattern& pattern) {
   return stream << pattern.describe();
-}
-
-HOLDFAST_INLINE std::vector<LossPattern> all_loss_patterns(
-    const MemoryFileSystem& disk,
-    std::size_t random,
-    std::uint64_t first_seed) {
-  using Survivors = LossPattern::Survivors;
-  using Sectors = LossPattern::Sectors;
-  using RenameTear = LossPattern::RenameTear;
-
-  const std::size_t names = disk.pending_names().size();
-  const std::size_t data = disk.pending_data().size();
-  std::vector<LossPattern> patterns{LossPattern::all_kept()};
-  if (names + data == 0) {
-    return patterns;
-  }
-  const auto add = [&](LossPattern pattern) {
-    patterns.push_back(pattern);
-    if (data != 0 && pattern.data == Survivors::all) {
-      pattern.data = Survivors::none;
-      patterns.push_back(pattern);
-    }
-  };
-  if (data != 0) {
-    patterns.push_back(LossPattern::data_lost());
-    patterns.push_back(LossPattern::data_zeroed());
-  }
-  if (names != 0) {
-    add(LossPattern::names_lost());
-  }
-  // Of one operation, alone kept and alone lost are all and nothing.
-  for (std::size_t i = 0; names > 1 && i < names; ++i) {
-    add(LossPattern::only_name_lost(i));
-    add(LossPattern::only_name_kept(i));
-    if (i > 1) {
-      add(LossPattern::first_names_kept(i));
-    }
-  }
-  for (const std::size_t i : disk.pending_renames()) {
-    add(LossPattern::rename_torn(RenameTear::absent, i));
-    add(LossPattern::rename_torn(RenameTear::both, i));
-  }
-  for (std::size_t i = 0; data > 1 && i < data; ++i) {
-    patterns.push_back(LossPattern::only_data_lost(i));
-    patterns.push_back(LossPattern::only_data_kept(i));
-  }
-  if (data != 0) {
-    for (const std::size_t sector : {std::size_t{512}, std::size_t{4096}}) {
-      for (const Sectors sectors :
-           {Sectors::even,
-            Sectors::odd,
-            Sectors::first_half,
-            Sectors::last_half}) {
-        patterns.push_back(LossPattern::data_torn(sectors, sector, true));
-        patterns.push_back(LossPattern::data_torn(sectors, sector, false));
-      }
-    }
-  }
-  for (std::size_t i = 0; i < random; ++i) {
-    patterns.push_back(LossPattern::random(first_seed + i));
-  }
-  return patterns;
 }
 
 } // namespace holdfast::testing
