@@ -1,8 +1,9 @@
 #pragma once
 
+#include <holdfast/base/config.hpp>
+#include <holdfast/format/json_walk.hpp>
 #include <holdfast/format/value.hpp>
 
-#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -18,13 +19,10 @@ namespace holdfast {
 ///     {"$bytes": "AAEC"}  {"$text": "/w=="}   base64; text that is not UTF-8
 ///
 /// A member name that begins with `$` gets one more `$` in front. Independent
-/// of the locale.
+/// of the locale. Members in the order of their names' bytes, no blanks, so
+/// equal values give equal texts. `limit_exceeded` beyond a depth of 64;
+/// `malformed_value` for a member name that is not UTF-8.
 [[nodiscard]] std::string to_json(const Value& value);
-
-struct JsonLimits {
-  std::size_t max_bytes = std::size_t{1} << 30;
-  std::size_t max_depth = 64;
-};
 
 /// The inverse of `to_json`. Strict: `malformed_json` for anything that is not
 /// one JSON text (RFC 8259) or has a duplicate member name, `limit_exceeded`

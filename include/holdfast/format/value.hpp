@@ -8,12 +8,18 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <variant>
 #include <vector>
 
 namespace holdfast {
 
 class Value;
+
+namespace detail {
+struct ValueAccess; // the JSON writer's way to an integer of either sign
+} // namespace detail
+
 /// Named values: what a part has to say besides its tensors.
 using Values = std::map<std::string, Value>;
 
@@ -41,6 +47,8 @@ class Value {
   Value(Bytes bytes) : data_(std::move(bytes)) {}
   Value(Array array) : data_(std::move(array)) {}
   Value(Values object) : data_(std::move(object)) {}
+  /// A pointer is no boolean.
+  Value(const void*) = delete;
 
   [[nodiscard]] Kind kind() const noexcept;
 
@@ -66,6 +74,7 @@ class Value {
   }
 
  private:
+  friend struct detail::ValueAccess;
   using Data = std::variant<
       std::monostate,
       bool,

@@ -1,0 +1,115 @@
+#pragma once
+
+#include <holdfast/format/dtype.hpp>
+
+#include <holdfast/base/checked.hpp>
+
+#include <cstddef>
+#include <limits>
+
+namespace holdfast {
+
+namespace detail {
+
+HOLDFAST_INLINE const DTypeInfo* dtype_table() noexcept {
+  // One row per enumerator, in its order: `info` uses the number as the index.
+  static constexpr DTypeInfo table[] = {
+      {DType::boolean, "BOOL", 8, DType::boolean},
+      {DType::f4, "F4", 4, DType::f4},
+      {DType::f6_e2m3, "F6_E2M3", 6, DType::f6_e2m3},
+      {DType::f6_e3m2, "F6_E3M2", 6, DType::f6_e3m2},
+      {DType::u8, "U8", 8, DType::u8},
+      {DType::i8, "I8", 8, DType::i8},
+      {DType::f8_e5m2, "F8_E5M2", 8, DType::f8_e5m2},
+      {DType::f8_e4m3, "F8_E4M3", 8, DType::f8_e4m3},
+      {DType::f8_e8m0, "F8_E8M0", 8, DType::f8_e8m0},
+      {DType::f8_e4m3fnuz, "F8_E4M3FNUZ", 8, DType::f8_e4m3fnuz},
+      {DType::f8_e5m2fnuz, "F8_E5M2FNUZ", 8, DType::f8_e5m2fnuz},
+      {DType::i16, "I16", 16, DType::i16},
+      {DType::u16, "U16", 16, DType::u16},
+      {DType::f16, "F16", 16, DType::f16},
+      {DType::bf16, "BF16", 16, DType::bf16},
+      {DType::i32, "I32", 32, DType::i32},
+      {DType::u32, "U32", 32, DType::u32},
+      {DType::f32, "F32", 32, DType::f32},
+      {DType::c64, "C64", 64, DType::c64},
+      {DType::f64, "F64", 64, DType::f64},
+      {DType::i64, "I64", 64, DType::i64},
+      {DType::u64, "U64", 64, DType::u64},
+      {DType::c32, "C32", 32, DType::f16},
+      {DType::c128, "C128", 128, DType::f64},
+  };
+  static_assert(
+      sizeof(table) / sizeof(table[0]) ==
+          static_cast<std::size_t>(DType::c128) + 1,
+      "one row per dtype");
+  return table;
+}
+
+} // namespace detail
+
+HOLDFAST_INLINE const DTypeInfo& info(DType dtype) noexcept {
+  return detail::dtype_table()[static_cast<std::size_t>(dtype)];
+}
+
+HOLDFAST_INLINE std::optional<DType> dtype_from_name(
+    std::string_view name) noexcept {
+  for (std::size_t i = 0; i <= static_cast<std::size_t>(DType::u64); ++i) {
+    const DTypeInfo& row = detail::dtype_table()[i];
+    if (row.name == name) {
+      return row.dtype;
+    }
+  }
+  return std::nullopt;
+}
+
+HOLDFAST_INLINE std::optional<std::uint64_t> tensor_bytes(
+    DType dtype,
+    const std::vector<std::int64_t>& shape) noexcept {
+  // A zero makes the product zero but excuses no overflow: strides and the
+  // products of other readers are computed from the same dimensions.
+  std::uint64_t elements = 1;
+  bool empty = false;
+  for (const std::int64_t dimension : shape) {
+    if (dimension < 0) {
+      return std::nullopt;
+    }
+    if (dimension == 0) {
+      empty = true;
+      continue;
+    }
+    const auto product =
+        checked_multiply(elements, static_cast<std::uint64_t>(dimension));
+    if (!product ||
+        *product > static_cast<std::uint64_t>(
+                       std::numeric_limits<std::int64_t>::max())) {
+      return std::nullopt;
+    }
+    elements = *product;
+  }
+  const std::uint64_t bits = info(dtype).bits;
+  // Eight elements are `bits` bytes: no product of bits that could overflow.
+  const auto whole = checked_multiply(elements / 8, bits);
+  const std::uint64_t rest_bits = elements % 8 * bits;
+  if (!whole) {
+    return std::nullopt;
+  }
+  const auto bytes = checked_add(*whole, rest_bits / 8);
+  if (empty) {
+    return bytes ? std::optional<std::uint64_t>(0) : std::nullopt;
+  }
+  return rest_bits % 8 == 0 ? bytes : std::nullopt;
+}
+
+HOLDFAST_INLINE std::vector<std::int64_t> row_major_strides(
+    const std::vector<std::int64_t>& shape) {
+  std::vector<std::int64_t> strides(shape.size());
+  std::uint64_t stride = 1; // unsigned: wraps where the shape is no shape
+  for (std::size_t i = shape.size(); i-- > 0;) {
+    strides[i] = static_cast<std::int64_t>(stride);
+    stride *= shape[i] > 1 ? static_cast<std::uint64_t>(shape[i]) : 1;
+  }
+  return strides;
+}
+
+} // namespace holdfast
