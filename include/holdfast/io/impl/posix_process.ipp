@@ -1,0 +1,176 @@
+#pragma once
+
+#include <holdfast/io/process.hpp>
+
+#include <holdfast/base/error.hpp>
+#include <holdfast/base/text.hpp>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <limits>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+namespace holdfast {
+
+namespace detail {
+
+/// What a small file of the system says; nothing where it cannot be read.
+HOLDFAST_INLINE std::optional<std::string> read_system_text(const char* path) {
+  const auto again = [](auto call) {
+    auto result = call();
+    while (result == -1 && errno == EINTR) {
+      result = call();
+    }
+    return result;
+  };
+  const int file = again([&] { return ::open(path, O_RDONLY | O_CLOEXEC); });
+  if (file == -1) {
+    return std::nullopt;
+  }
+  std::string text;
+  std::array<char, 1024> piece;
+  ssize_t got = 0;
+  do {
+    got = again([&] { return ::read(file, piece.data(), piece.size()); });
+    text.append(piece.data(), got > 0 ? static_cast<std::size_t>(got) : 0);
+  } while (got > 0 && text.size() < 65536);
+  (void)::close(file);
+  if (got < 0) {
+    return std::nullopt;
+  }
+  return text;
+}
+
+struct ProcessStatus {
+  bool is_zombie = false;
+  std::uint64_t start_time = 0;
+};
+
+/// What /proc tells about a process; nothing where it tells nothing.
+HOLDFAST_INLINE std::optional<ProcessStatus> status_of_process(
+    std::int64_t pid) {
+  const std::string path = "/proc/" + std::to_string(pid) + "/stat";
+  const std::optional<std::string> text = read_system_text(path.c_str());
+  if (!text) {
+    return std::nullopt;
+  }
+  // The second field is the program's name in brackets, with any character in
+  // it: count from the last bracket.
+  const std::size_t bracket = text->rfind(')');
+  if (bracket == std::string::npos) {
+    return std::nullopt;
+  }
+  std::vector<std::string_view> fields; // From the third on.
+  std::string_view rest = std::string_view(*text).substr(bracket + 1);
+  while (!rest.empty()) {
+    const std::size_t start = rest.find_first_not_of(" \n");
+    if (start == std::string_view::npos) {
+      break;
+    }
+    rest.remove_prefix(start);
+    fields.push_back(rest.substr(0, rest.find_first_of(" \n")));
+    rest.remove_prefix(fields.back().size());
+  }
+  constexpr std::size_t state = 0;
+  constexpr std::size_t threads = 17;
+  constexpr std::size_t start_time = 19;
+  if (fields.size() <= start_time) {
+    return std::nullopt;
+  }
+  ProcessStatus status;
+  status.start_time = parse_decimal(fields[start_time]).value_or(0);
+  // A first thread that has ended looks like a zombie while others go on.
+  status.is_zombie = (fields[state] == "Z" || fields[state] == "X") &&
+      parse_decimal(fields[threads]).value_or(2) <= 1;
+  return status;
+}
+
+HOLDFAST_INLINE std::atomic<std::uint64_t>& fork_counter() noexcept {
+  static std::atomic<std::uint64_t> counter{1};
+  return counter;
+}
+
+HOLDFAST_INLINE void count_fork() noexcept {
+  fork_counter().fetch_add(1, std::memory_order_relaxed);
+}
+
+} // namespace detail
+
+HOLDFAST_INLINE ProcessIdentity this_process() {
+  ProcessIdentity identity;
+  std::array<char, 256> host = {};
+  if (::gethostname(host.data(), host.size() - 1) == 0) {
+    identity.host = host.data();
+  }
+  identity.boot_id =
+      detail::read_system_text("/proc/sys/kernel/random/boot_id").value_or("");
+  while (!identity.boot_id.empty() && identity.boot_id.back() == '\n') {
+    identity.boot_id.pop_back();
+  }
+  std::array<char, 256> name_space = {};
+  const ssize_t length = ::readlink(
+      "/proc/self/ns/pid", name_space.data(), name_space.size() - 1);
+  if (length > 0) {
+    identity.pid_namespace.assign(
+        name_space.data(), static_cast<std::size_t>(length));
+  }
+  identity.pid = ::getpid();
+  const auto status = detail::status_of_process(identity.pid);
+  identity.start_time = status ? status->start_time : 0;
+  return identity;
+}
+
+HOLDFAST_INLINE bool may_be_alive(const ProcessIdentity& process) {
+  const ProcessIdentity own = this_process();
+  if (process.boot_id.empty() || process.boot_id != own.boot_id ||
+      process.pid_namespace.empty() ||
+      process.pid_namespace != own.pid_namespace || process.pid <= 0 ||
+      process.pid > std::numeric_limits<pid_t>::max()) {
+    return true;
+  }
+  if (::kill(static_cast<pid_t>(process.pid), 0) == -1 && errno == ESRCH) {
+    return false;
+  }
+  // /proc may hide other users' processes: silence proves nothing.
+  const auto status = detail::status_of_process(process.pid);
+  if (!status) {
+    return true;
+  }
+  const bool another = process.start_time != 0 && status->start_time != 0 &&
+      process.start_time != status->start_time;
+  return !another && !status->is_zombie;
+}
+
+HOLDFAST_INLINE std::uint64_t fork_generation() noexcept {
+  static const bool registered =
+      ::pthread_atfork(nullptr, nullptr, &detail::count_fork) == 0;
+  return registered ? detail::fork_counter().load(std::memory_order_relaxed)
+                    : static_cast<std::uint64_t>(::getpid());
+}
+
+HOLDFAST_INLINE std::string random_id() {
+  std::array<std::byte, 16> bytes;
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t got =
+        ::getrandom(bytes.data() + done, bytes.size() - done, 0);
+    if (got > 0) {
+      done += static_cast<std::size_t>(got);
+    } else if (got == 0 || errno != EINTR) {
+      throw Error(
+          ErrorCode::io_error, "the system gives no random numbers");
+    }
+  }
+  return to_hex({bytes.data(), bytes.size()});
+}
+
+} // namespace holdfast

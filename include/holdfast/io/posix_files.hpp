@@ -1,0 +1,109 @@
+#pragma once
+
+#include <holdfast/base/config.hpp>
+#include <holdfast/io/file_system.hpp>
+#include <holdfast/io/posix_descriptor.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+/// The three kinds of files of `PosixFileSystem`.
+namespace holdfast::detail {
+
+/// Shared by a directory and the files opened in it.
+using SharedDescriptor = std::shared_ptr<const Descriptor>;
+
+/// Writes `bytes` at `offset` to their end, however short the transfers.
+void write_fully(
+    const Descriptor& file,
+    ByteView bytes,
+    std::uint64_t offset,
+    const std::string& path);
+
+/// Reads up to `count` bytes, fewer only at the end of the file.
+[[nodiscard]] std::size_t read_fully(
+    const Descriptor& file,
+    std::uint64_t offset,
+    std::byte* into,
+    std::size_t count,
+    const std::string& path);
+
+/// After a failed write, sync or close the file is given up: later calls fail
+/// and reach no system call.
+class PosixWritableFile final : public WritableFile {
+ public:
+  PosixWritableFile(Descriptor file, std::string path);
+  ~PosixWritableFile() override;
+
+  void write(ByteView bytes) override;
+  void reserve(std::uint64_t bytes) override;
+  void sync() override;
+  void close() override;
+
+ private:
+  void require_usable() const;
+  /// Gives back what was reserved beyond the end. Returns the errno.
+  int trim() noexcept;
+
+  Descriptor file_;
+  std::string path_;
+  std::uint64_t size_ = 0;
+  std::uint64_t reserved_ = 0;
+  bool failed_ = false;
+};
+
+class PosixReadableFile final : public ReadableFile {
+ public:
+  PosixReadableFile(
+      Descriptor file,
+      SharedDescriptor directory,
+      std::string name,
+      std::string path);
+
+  [[nodiscard]] std::uint64_t size() const override;
+  [[nodiscard]] std::size_t read_at(
+      std::uint64_t offset,
+      std::byte* into,
+      std::size_t count) override;
+  void drop_cache() noexcept override;
+  [[nodiscard]] bool try_lock_shared() override;
+  [[nodiscard]] bool is_unlocked() override;
+
+ private:
+  Descriptor file_;
+  SharedDescriptor directory_;
+  std::string name_;
+  std::string path_;
+};
+
+class PosixLockFile final : public LockFile {
+ public:
+  PosixLockFile(
+      Descriptor file,
+      SharedDescriptor directory,
+      std::string name,
+      std::string path);
+
+  [[nodiscard]] LockResult try_lock() override;
+  /// Does nothing in a forked child: it would drop the parent's lock.
+  void unlock() noexcept override;
+  [[nodiscard]] std::string read(std::size_t count) override;
+  void write_at(std::uint64_t offset, std::string_view text) override;
+  void sync() override;
+  [[nodiscard]] bool is_still_named() override;
+
+ private:
+  Descriptor file_;
+  SharedDescriptor directory_;
+  std::string name_;
+  std::string path_;
+  std::uint64_t fork_generation_;
+  bool failed_ = false;
+};
+
+} // namespace holdfast::detail
+
+#if HOLDFAST_HEADER_ONLY
+#include <holdfast/io/impl/posix_files.ipp>
+#endif
