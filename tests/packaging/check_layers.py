@@ -1,0 +1,276 @@
+#!/usr/bin/env python3
+"""Checks the includes of include/holdfast against the layer table of
+docs/design.md (section 3).
+
+    check_layers.py <repository>     exit 1 and one line per broken rule
+    check_layers.py --self-test      feeds it wrong includes, expects each found
+"""
+
+import pathlib
+import re
+import sys
+import tempfile
+
+ALL = {
+    "base", "io", "format", "store", "policy", "state", "engine", "run",
+    "libtorch", "testing", "distributed",
+}
+# Layer: layers it may include besides itself.
+MAY_INCLUDE = {
+    "base": set(),
+    "io": {"base"},
+    "format": {"base", "io"},
+    "store": {"base", "io", "format"},
+    "policy": {"base", "format"},
+    "state": {"base", "format"},
+    "engine": {"base", "io", "format", "store", "policy", "state"},
+    "run": {"base", "io", "engine"},
+    "libtorch": {"base", "format", "state"},
+    "testing": {"base", "io"},
+    "distributed": ALL,
+}
+# Headers outside the layers: the layers they may include, and whether they may
+# include LibTorch and each other.
+TOP = {
+    "fwd": (set(), False),
+    "core": (ALL - {"libtorch", "distributed"}, False),
+    "checkpoint_manager": (ALL, True),
+    "holdfast": (ALL, True),
+}
+TORCH_LAYERS = {"libtorch", "distributed"}
+# The helper that trains a loop twice sits on top of everything.
+LOOP_HELPER = re.compile(r"testing/(impl/)?(loop|resume)[a-z_]*\.[hi]pp$")
+COMPAT = "libtorch/compat.hpp"
+
+INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*([<\"])([^>\"]+)[>\"]", re.M)
+COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"", re.S)
+STANDARD = re.compile(r"^[a-z_0-9]+$")
+
+
+def without_comments(text):
+    def keep(match):
+        token = match.group(0)
+        if token.startswith('"'):
+            return token
+        return "\n" * token.count("\n")
+
+    return COMMENT.sub(keep, text)
+
+
+def layer_of(path):
+    """The layer of a path below holdfast/, or None for a top-level header."""
+    parts = path.split("/")
+    return parts[0] if len(parts) > 1 and parts[0] != "impl" else None
+
+
+def top_of(path):
+    return re.sub(r"^impl/", "", path).rsplit(".", 1)[0]
+
+
+def check_include(path, delimiter, target):
+    """What is wrong with `#include <target>` in `path`, or nothing."""
+    layer = layer_of(path)
+    body = path.endswith(".ipp")
+    helper = LOOP_HELPER.search(path) is not None
+    if layer is None:
+        if top_of(path) not in TOP:
+            return "a header outside the layers that the table does not know"
+        layers, torch = TOP[top_of(path)]
+    elif layer not in MAY_INCLUDE:
+        return f"layer '{layer}' is not in the table"
+    else:
+        layers = ALL if helper else MAY_INCLUDE[layer] | {layer}
+        torch = helper or layer in TORCH_LAYERS
+
+    if delimiter == '"':
+        return f'includes "{target}": the form is <holdfast/layer/name.hpp>'
+    if target.startswith("holdfast/"):
+        inner = target[len("holdfast/"):]
+        other = layer_of(inner)
+        if other is None:
+            if top_of(inner) == top_of(path):
+                return None
+            if top_of(inner) == "fwd":
+                return None
+            if layer is None and layers == ALL and top_of(inner) in TOP:
+                return None
+            if helper or layer == "distributed":
+                return None
+            return f"includes <{target}>, which stands above all layers"
+        if other not in layers:
+            return f"includes <{target}>: upward, or a layer it must not know"
+        if LOOP_HELPER.search(inner) and not (helper or layers == ALL):
+            return f"includes <{target}>, which stands above all layers"
+        return None
+    if target == "torch/torch.h":
+        return "includes <torch/torch.h>: use the narrowest header that serves"
+    if re.match(r"(torch|ATen|c10|caffe2)/", target):
+        return None if torch else f"includes <{target}>: only libtorch may"
+    if target.startswith("nlohmann/"):
+        if layer == "format" and body:
+            return None
+        return f"includes <{target}>: only format/impl/*.ipp may"
+    if target.startswith(("zstd", "xxhash", "xxh3")):
+        if layer == "io" and body:
+            return None
+        return f"includes <{target}>: only io/impl/*.ipp may"
+    if STANDARD.match(target):
+        return None
+    if re.match(r"io/(impl/)?posix_[a-z_]+\.[hi]pp$", path):
+        return None
+    return f"includes <{target}>: system headers belong into io/posix_*"
+
+
+def check(repository):
+    """All broken rules, as 'file:line: text'."""
+    root = pathlib.Path(repository) / "include" / "holdfast"
+    problems = []
+    included = set()
+    files = sorted(p for p in root.rglob("*") if p.is_file())
+    for file in files:
+        path = file.relative_to(root).as_posix()
+        where = f"include/holdfast/{path}"
+        if file.suffix not in (".hpp", ".ipp"):
+            problems.append(f"{where}: neither .hpp nor .ipp")
+            continue
+        text = without_comments(file.read_text(encoding="utf-8"))
+        if not re.search(r"^#pragma once$", text, re.M):
+            problems.append(f"{where}: no #pragma once")
+        for match in INCLUDE.finditer(text):
+            line = text.count("\n", 0, match.start(2)) + 1
+            delimiter, target = match.groups()
+            problem = check_include(path, delimiter, target)
+            if problem:
+                problems.append(f"{where}:{line}: {problem}")
+            if target.startswith("holdfast/"):
+                if not (root.parent / target).is_file():
+                    problems.append(f"{where}:{line}: <{target}> is not there")
+                if target.endswith(".ipp"):
+                    included.add(target[len("holdfast/"):])
+                    if layer_of(path) != layer_of(target[len("holdfast/"):]):
+                        problems.append(
+                            f"{where}:{line}: a body belongs to its own layer"
+                        )
+        if "TORCH_VERSION_" in text and path != COMPAT:
+            problems.append(f"{where}: only {COMPAT} tests LibTorch's version")
+    for file in files:
+        path = file.relative_to(root).as_posix()
+        if file.suffix == ".ipp" and path not in included:
+            problems.append(
+                f"include/holdfast/{path}: no header includes this body"
+            )
+    return problems
+
+
+# (file, text, what must be found; "" for nothing)
+CASES = [
+    ("base/a.hpp", "#include <vector>", ""),
+    ("base/a.hpp", "#include <holdfast/io/b.hpp>", "upward"),
+    ("io/a.hpp", "#include <holdfast/format/b.hpp>", "upward"),
+    ("io/a.hpp", "#include <holdfast/base/b.hpp>", ""),
+    ("format/a.hpp", "#include <holdfast/store/b.hpp>", "upward"),
+    ("store/a.hpp", "#include <holdfast/policy/b.hpp>", "must not know"),
+    ("policy/a.hpp", "#include <holdfast/io/b.hpp>", "must not know"),
+    ("state/a.hpp", "#include <holdfast/store/b.hpp>", "must not know"),
+    ("engine/a.hpp", "#include <holdfast/state/b.hpp>", ""),
+    ("engine/a.hpp", "#include <holdfast/libtorch/b.hpp>", "upward"),
+    ("engine/a.hpp", "#include <holdfast/run/b.hpp>", "upward"),
+    ("run/a.hpp", "#include <holdfast/store/b.hpp>", "must not know"),
+    ("libtorch/a.hpp", "#include <holdfast/io/b.hpp>", "must not know"),
+    ("libtorch/a.hpp", "#include <holdfast/engine/b.hpp>", "must not know"),
+    ("libtorch/a.hpp", "#include <holdfast/state/b.hpp>", ""),
+    ("testing/a.hpp", "#include <holdfast/store/b.hpp>", "must not know"),
+    ("testing/loop.hpp", "#include <holdfast/store/b.hpp>", ""),
+    ("io/a.hpp", "#include <holdfast/core.hpp>", "above all layers"),
+    ("core.hpp", "#include <holdfast/io/b.hpp>", ""),
+    ("core.hpp", "#include <holdfast/libtorch/b.hpp>", "upward"),
+    ("core.hpp", "#include <holdfast/holdfast.hpp>", "above all layers"),
+    ("holdfast.hpp", "#include <holdfast/core.hpp>", ""),
+    ("holdfast.hpp", "#include <holdfast/libtorch/b.hpp>", ""),
+    ("other.hpp", "#include <vector>", "does not know"),
+    ("extra/a.hpp", "#include <vector>", "not in the table"),
+    ("base/a.hpp", '#include "b.hpp"', "the form is"),
+    ("base/a.hpp", "#include <unistd.h>", "system headers"),
+    ("base/a.hpp", "#include <sys/stat.h>", "system headers"),
+    ("io/file.hpp", "#include <fcntl.h>", "system headers"),
+    ("io/posix_file.hpp", "#include <fcntl.h>", ""),
+    ("io/impl/posix_file.ipp", "#include <sys/stat.h>", ""),
+    ("run/posix_signals.hpp", "#include <signal.h>", "system headers"),
+    ("io/a.hpp", "#include <zstd.h>", "only io/impl"),
+    ("io/impl/a.ipp", "#include <zstd.h>", ""),
+    ("io/impl/a.ipp", "#include <xxhash.h>", ""),
+    ("store/impl/a.ipp", "#include <xxhash.h>", "only io/impl"),
+    ("format/a.hpp", "#include <nlohmann/json.hpp>", "only format/impl"),
+    ("format/impl/a.ipp", "#include <nlohmann/json.hpp>", ""),
+    ("engine/impl/a.ipp", "#include <nlohmann/json.hpp>", "only format/impl"),
+    ("state/a.hpp", "#include <ATen/core/Tensor.h>", "only libtorch"),
+    ("engine/a.hpp", "#  include <c10/core/Device.h>", "only libtorch"),
+    ("testing/a.hpp", "#include <torch/nn/module.h>", "only libtorch"),
+    ("libtorch/a.hpp", "#include <ATen/core/Tensor.h>", ""),
+    ("libtorch/a.hpp", "#include <torch/torch.h>", "narrowest"),
+    ("holdfast.hpp", "#include <torch/torch.h>", "narrowest"),
+    ("libtorch/a.hpp", "#if TORCH_VERSION_MAJOR > 1\n#endif", "version"),
+    ("libtorch/compat.hpp", "#if TORCH_VERSION_MAJOR > 1\n#endif", ""),
+    ("base/a.hpp", "// #include <unistd.h>", ""),
+    ("base/a.hpp", "/*\n#include <unistd.h>\n*/", ""),
+    ("base/a.hpp", "#include <holdfast/base/missing.hpp>", "not there"),
+    ("io/impl/lonely.ipp", "", "no header includes"),
+    ("base/a.txt", "", "neither"),
+]
+
+
+def self_test():
+    failures = 0
+    for path, text, expected in CASES:
+        with tempfile.TemporaryDirectory() as directory:
+            root = pathlib.Path(directory) / "include" / "holdfast"
+
+            def write(name, content):
+                file = root / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text("#pragma once\n" + content + "\n")
+
+            for target in re.findall(r"<holdfast/([^>]+)>", text):
+                if "missing" not in target:
+                    write(target, "")
+            write(path, text)
+            if path.endswith(".ipp") and "lonely" not in path:
+                header = path.replace("impl/", "").replace(".ipp", ".hpp")
+                write(header, f"#include <holdfast/{path}>")
+            problems = check(directory)
+        good = (
+            len(problems) == 1 and expected in problems[0]
+            if expected
+            else not problems
+        )
+        if not good:
+            failures += 1
+            print(f"{path}: {text!r}: expected {expected!r}, got {problems}")
+    with tempfile.TemporaryDirectory() as directory:
+        root = pathlib.Path(directory) / "include" / "holdfast" / "base"
+        root.mkdir(parents=True)
+        (root / "a.hpp").write_text("#include <vector>\n")
+        if len(check(directory)) != 1:
+            failures += 1
+            print("a missing #pragma once was not found")
+    print(f"{len(CASES) + 1 - failures} of {len(CASES) + 1} cases as expected")
+    return 1 if failures else 0
+
+
+def main():
+    if sys.argv[1:] == ["--self-test"]:
+        return self_test()
+    if len(sys.argv) != 2:
+        print(__doc__)
+        return 2
+    if not any((pathlib.Path(sys.argv[1]) / "include/holdfast").rglob("*.hpp")):
+        print(f"no headers in {sys.argv[1]}/include/holdfast")
+        return 1
+    problems = check(sys.argv[1])
+    for problem in problems:
+        print(problem)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
