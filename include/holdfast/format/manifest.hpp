@@ -40,7 +40,8 @@ struct StoredForm {
 
 /// One file of a checkpoint, by its plain contents.
 struct PartFile {
-  std::string path; ///< Relative, '/' between at most two components, without ".zst".
+  std::string
+      path; ///< Relative, '/' between at most two components, without ".zst".
   std::uint64_t bytes = 0;
   Digest128 digest;
   std::optional<StoredForm> stored;

@@ -19,6 +19,9 @@ namespace holdfast {
 
 /// The largest header, of the reference too.
 inline constexpr std::uint64_t kMaxSafetensorsHeader = 100'000'000;
+/// Dimensions in the file, the last one of a pair included.
+inline constexpr std::size_t kMaxTensorRank = 64;
+inline constexpr std::size_t kMaxTensorNameBytes = 4096;
 
 struct TensorSpec {
   std::string name;
@@ -55,7 +58,8 @@ struct SafetensorsLayout {
 /// lacks become pairs, listed in the metadata entry "holdfast.complex".
 /// Errors: `duplicate_name`; `limit_exceeded` (header, rank, name length);
 /// `invalid_argument` for an empty name, control characters, text that is not
-/// UTF-8, "__metadata__" or a shape that overflows.
+/// UTF-8, "__metadata__", a shape that overflows, and for a metadata entry
+/// "holdfast.complex" or a "format" other than "pt".
 [[nodiscard]] SafetensorsLayout plan_safetensors(
     const std::vector<TensorSpec>& tensors,
     const std::map<std::string, std::string>& metadata = {});
@@ -72,6 +76,7 @@ struct SafetensorsHeader {
 /// of `source`, and leaves `source` at the first byte of data. Appends the raw
 /// bytes to `raw`, for a digest. `malformed_tensors` with the broken rule and
 /// the tensor's name; nothing is allocated on the word of the file alone.
+/// Pairs come back as the complex numbers they are, in dtype and shape.
 [[nodiscard]] SafetensorsHeader read_safetensors_header(
     ByteSource& source,
     std::uint64_t file_bytes,

@@ -112,8 +112,7 @@ HOLDFAST_INLINE std::string real_bits(double value) {
 HOLDFAST_INLINE void append_json_real(std::string& out, double value) {
   char digits[32];
   const auto end = std::to_chars(digits, digits + sizeof(digits), value).ptr;
-  const std::string_view text(
-      digits, static_cast<std::size_t>(end - digits));
+  const std::string_view text(digits, static_cast<std::size_t>(end - digits));
   out += text;
   if (text.find_first_of(".e") == std::string_view::npos) {
     out += ".0";
@@ -205,9 +204,8 @@ HOLDFAST_INLINE void append_json(
 
 /// The value of a tag, or `malformed_value` where `append_json` would not have
 /// written it.
-HOLDFAST_INLINE Value tagged_value(
-    const std::string& tag,
-    const std::string& text) {
+HOLDFAST_INLINE Value
+tagged_value(const std::string& tag, const std::string& text) {
   if (tag == "$real") {
     const auto bytes = from_hex(text);
     if (bytes && bytes->size() == 8) {
@@ -314,8 +312,7 @@ class ValueBuilder final : public JsonEvents {
     } else if (name->first.compare(0, 2, "$$") == 0) {
       add(unescaped(std::move(members)));
     } else if (
-        members.size() != 1 ||
-        name->second.kind() != Value::Kind::text) {
+        members.size() != 1 || name->second.kind() != Value::Kind::text) {
       throw_malformed_value("an ill-formed tag", "'" + name->first + "'");
     } else {
       add(tagged_value(name->first, name->second.text()));

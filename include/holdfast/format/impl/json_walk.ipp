@@ -72,7 +72,7 @@ struct JsonSaxBridge {
     const char* const end = digits.data() + digits.size();
     const auto result = std::from_chars(digits.data(), end, value);
     if (!is_real || result.ec != std::errc() || result.ptr != end) {
-      throw_json_number(std::move(digits));
+      throw_json_number(digits.substr(0, 64));
     }
     events.real(value);
     return true;
@@ -149,8 +149,7 @@ HOLDFAST_INLINE void walk_json(
         "not a JSON text: it begins with a byte order mark");
   }
   detail::JsonSaxBridge bridge{limits, events, 0};
-  if (!nlohmann::json::sax_parse(
-          text.begin(), text.end(), &bridge)) {
+  if (!nlohmann::json::sax_parse(text.begin(), text.end(), &bridge)) {
     throw Error(ErrorCode::malformed_json, "not a JSON text");
   }
 }

@@ -161,8 +161,8 @@ struct ManifestRules {
       plain = plain ? checked_add(*plain, part.bytes) : plain;
       stored = stored ? checked_add(*stored, part.stored_bytes()) : stored;
     }
-    constexpr auto kMost = static_cast<std::uint64_t>(
-        std::numeric_limits<std::int64_t>::max());
+    constexpr auto kMost =
+        static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
     if (!plain || !stored || *plain > kMost || *stored > kMost) {
       fail("parts", "more bytes than 2^63");
     }
@@ -206,9 +206,8 @@ struct ManifestRules {
   }
 };
 
-HOLDFAST_INLINE Digest128 digest_from(
-    const Values& members,
-    const std::string& name) {
+HOLDFAST_INLINE Digest128
+digest_from(const Values& members, const std::string& name) {
   const std::string& text = at(members, "xxh3_128").text(name);
   const auto digest = Digest128::from_hex(text);
   if (!digest) {

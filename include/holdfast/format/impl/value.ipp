@@ -175,15 +175,12 @@ HOLDFAST_INLINE bool operator==(const Value& a, const Value& b) {
     return false;
   }
   if (const auto* real = std::get_if<double>(&a.data_)) {
-    return std::memcmp(
-               real, &std::get<double>(b.data_), sizeof(*real)) == 0;
+    return std::memcmp(real, &std::get<double>(b.data_), sizeof(*real)) == 0;
   }
   return a.data_ == b.data_;
 }
 
-HOLDFAST_INLINE const Value& at(
-    const Values& values,
-    const std::string& name) {
+HOLDFAST_INLINE const Value& at(const Values& values, const std::string& name) {
   const auto found = values.find(name);
   if (found == values.end()) {
     ErrorDetails details;
