@@ -28,40 +28,65 @@ struct RetentionEntry {
   bool being_read = false; ///< Somebody holds a shared lock on it.
 };
 
-/// One checkpoint per time bucket (an hour, a day): the first of each.
+/// One checkpoint per time bucket (an hour, a day): the first of each. A bucket
+/// is floor(wall_time / bucket), so hours and days are those of UTC and weeks
+/// begin on Thursdays. Going through the sequence, an entry in another bucket
+/// than the one before it is a first: where the clock was set back, the bucket
+/// is entered anew, and no earlier checkpoint loses its place to a wrong clock.
 struct KeepPer {
-  std::chrono::duration<double> bucket;
+  std::chrono::duration<double> bucket; ///< Positive and finite.
 };
 
-/// All checkpoints younger than `age`, and never fewer than `floor` of them.
+/// All checkpoints younger than `age`, and never fewer than the newest `floor`.
 struct KeepYounger {
-  std::chrono::duration<double> age;
+  std::chrono::duration<double> age; ///< Finite, not negative.
   std::size_t floor = 1;
 };
 
 /// A checkpoint is kept if any rule keeps it. Without any rule all are kept.
+/// Counts are at least 1 (but for `floor`), metrics have a name.
 struct RetentionRules {
-  std::optional<std::size_t> last; ///< The newest so many.
+  std::optional<std::size_t> last; ///< The newest so many, valid or not.
   std::vector<KeepBest> best;
   std::vector<KeepPer> per;
   std::optional<KeepYounger> younger;
 };
 
+/// Throws `invalid_argument` where `rules` break what is said above.
+void validate(const RetentionRules& rules);
+
 struct RetentionDecision {
   std::uint64_t sequence = 0;
   bool keep = true;
-  /// Why: "last 3", "best val_loss (0.0412)", "newest two valid", ...; for a
-  /// dropped one what superseded it.
+  /// Why: "last 3", "best val_loss (0.0412)", "newest two valid", ...: every
+  /// rule and protection that holds it. For a dropped one, for each rule what
+  /// superseded it: "older than the last 3 (from 000022)". Never empty.
   std::vector<std::string> reasons;
 };
 
-/// Decides for every entry; the answer is in order of sequence. Protected
-/// whatever the rules say: the newest two valid ones, the best of each tracked
-/// metric, the one resumed from, pinned ones and those being read. If fewer
-/// than two are valid, nothing is dropped. An entry's time is the minimum of its own and all
-/// later ones', so a clock that was once ahead does no harm; an entry that is
-/// still in the future suspends every rule by age: nothing is dropped that the
-/// age rules might keep under a right clock.
+/// Decides for every entry; the answer is in order of sequence and does not
+/// depend on the order of `entries`. O(n log n) for each rule.
+///
+/// Protected whatever the rules say: the newest two valid ones; of each tracked
+/// metric (one with a `KeepBest` rule) the best, and the best valid one, because
+/// the other may not survive a power cut; the one resumed from; pinned ones; those being read. If fewer than two are valid,
+/// nothing is dropped. Two entries with one sequence are both kept, and no rule
+/// counts them.
+///
+/// Best is what `is_better` says, by value and then by age: an older one wins a
+/// tie, NaN and a missing metric never rank.
+///
+/// Age errs on the side of keeping. The clock of every run is taken as possibly
+/// wrong: an entry is as young as the youngest up to it in the sequence, so a
+/// clock that was once behind makes no entry older than those before it, and one
+/// that was ahead delays dropping by no more than it was ahead. A time after `now`, or one that is not
+/// finite, is replaced by the least of all later ones; where the newest entry
+/// itself is in the future, `now` cannot be trusted and the age rule keeps all.
+/// Buckets do not look at `now`; an entry without a finite time is kept by them.
+///
+/// Planning again over what is left, with the same `now` and rules, drops
+/// nothing; one more rule next to others never drops more. Throws
+/// `invalid_argument` for rules that `validate` refuses.
 [[nodiscard]] std::vector<RetentionDecision> plan_retention(
     std::vector<RetentionEntry> entries,
     double now,

@@ -46,8 +46,9 @@ struct TriggerPoint {
 ///
 /// After going back `last` may lie ahead of `now`; use `rebased()` then. Where
 /// nobody did, no rule is dead until `last` is reached again: steps and epochs
-/// are due when `now` itself is a multiple, seconds are due at once, and the
-/// save that follows sets `last` right.
+/// are due when `now` itself is a multiple (once more, perhaps, where going back
+/// led exactly there), seconds are due at once; the save that follows sets `last`
+/// right.
 ///
 /// A time that is not finite: never due at such a `now`; due at once after such
 /// a `last`. Throws `invalid_argument` for a rule that `validate` refuses.

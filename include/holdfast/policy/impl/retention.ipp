@@ -1,0 +1,291 @@
+#pragma once
+
+#include <holdfast/policy/retention.hpp>
+
+#include <holdfast/base/error.hpp>
+#include <holdfast/base/text.hpp>
+#include <holdfast/policy/describe.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <tuple>
+#include <utility>
+
+namespace holdfast {
+
+namespace detail {
+
+/// Collects for each entry what speaks for it and what against it; one reason
+/// for it is enough.
+class RetentionPlanner {
+ public:
+  explicit RetentionPlanner(std::vector<RetentionEntry> entries)
+      : entries_(std::move(entries)) {
+    std::sort(
+        entries_.begin(),
+        entries_.end(),
+        [](const RetentionEntry& a, const RetentionEntry& b) {
+          // All that two with one number can differ in, in the answer.
+          return std::tie(
+                     a.sequence, a.resumed_from, a.pinned, a.being_read) <
+              std::tie(b.sequence, b.resumed_from, b.pinned, b.being_read);
+        });
+    for_.resize(entries_.size());
+    against_.resize(entries_.size());
+    for (std::size_t i = 0; i < entries_.size(); ++i) {
+      const bool twice =
+          (i > 0 && entries_[i - 1].sequence == entries_[i].sequence) ||
+          (i + 1 < entries_.size() &&
+           entries_[i + 1].sequence == entries_[i].sequence);
+      if (twice) {
+        keep(i, "its number is used twice");
+      } else {
+        ranked_.push_back(i);
+      }
+    }
+  }
+
+  void apply(const RetentionRules& rules, double now) {
+    if (!rules.last && rules.best.empty() && rules.per.empty() &&
+        !rules.younger) {
+      for (const std::size_t i : ranked_) {
+        keep(i, "no rule drops any");
+      }
+    }
+    if (rules.last) {
+      keep_last(*rules.last);
+    }
+    for (const KeepBest& rule : rules.best) {
+      keep_best(rule);
+    }
+    for (const KeepPer& rule : rules.per) {
+      keep_per(rule);
+    }
+    if (rules.younger) {
+      keep_younger(*rules.younger, now);
+    }
+    protect();
+  }
+
+  [[nodiscard]] std::vector<RetentionDecision> take() {
+    std::vector<RetentionDecision> decisions(entries_.size());
+    for (std::size_t i = 0; i < entries_.size(); ++i) {
+      decisions[i].sequence = entries_[i].sequence;
+      decisions[i].keep = !for_[i].empty();
+      decisions[i].reasons =
+          std::move(decisions[i].keep ? for_[i] : against_[i]);
+    }
+    return decisions;
+  }
+
+ private:
+  void keep(std::size_t i, std::string reason) {
+    for_[i].push_back(std::move(reason));
+  }
+  void drop(std::size_t i, std::string reason) {
+    against_[i].push_back(std::move(reason));
+  }
+  [[nodiscard]] std::string number(std::size_t i) const {
+    return zero_padded(entries_[i].sequence, 6);
+  }
+
+  void keep_last(std::size_t count) {
+    const std::size_t dropped =
+        ranked_.size() > count ? ranked_.size() - count : 0;
+    const std::string rule = "last " + std::to_string(count);
+    for (std::size_t r = 0; r < ranked_.size(); ++r) {
+      if (r >= dropped) {
+        keep(ranked_[r], rule);
+      } else {
+        drop(
+            ranked_[r],
+            "older than the " + rule + " (from " + number(ranked_[dropped]) +
+                ")");
+      }
+    }
+  }
+
+  void keep_best(const KeepBest& rule) {
+    struct Candidate {
+      std::size_t entry;
+      double value;
+    };
+    std::vector<Candidate> candidates;
+    for (const std::size_t i : ranked_) {
+      const auto& values = entries_[i].metrics.values();
+      const auto metric = values.find(rule.metric);
+      if (metric == values.end()) {
+        drop(i, "it has no " + rule.metric);
+      } else if (!is_better(rule.best, metric->second, std::nullopt)) {
+        drop(i, rule.metric + " is " + describe_number(metric->second));
+      } else {
+        candidates.push_back({i, metric->second});
+      }
+    }
+    // Stable: of equal values the older one comes first.
+    std::stable_sort(
+        candidates.begin(),
+        candidates.end(),
+        [&](const Candidate& a, const Candidate& b) {
+          return is_better(rule.best, a.value, b.value);
+        });
+    bool found_valid = false;
+    for (std::size_t r = 0; r < candidates.size(); ++r) {
+      const std::size_t i = candidates[r].entry;
+      const std::string value =
+          rule.metric + " (" + describe_number(candidates[r].value) + ")";
+      if (r == 0) {
+        keep(i, "best " + value);
+      } else if (r < rule.count) {
+        keep(
+            i,
+            "rank " + std::to_string(r + 1) + " of the best " +
+                std::to_string(rule.count) + " " + value);
+      } else {
+        const Candidate& other = candidates[rule.count - 1];
+        drop(
+            i,
+            rule.metric + " " + describe_number(candidates[r].value) + ": " +
+                number(other.entry) +
+                (other.value == candidates[r].value ? " is as good and older ("
+                                                    : " is better (") +
+                describe_number(other.value) + ")");
+      }
+      if (entries_[i].valid && !found_valid) {
+        found_valid = true;
+        if (r != 0) {
+          keep(i, "best valid " + value);
+        }
+      }
+    }
+  }
+
+  void keep_per(const KeepPer& rule) {
+    const std::string name = describe_duration(rule.bucket);
+    std::optional<double> former;
+    std::size_t first = 0;
+    for (const std::size_t i : ranked_) {
+      const double bucket =
+          std::floor(entries_[i].wall_time / rule.bucket.count());
+      if (!std::isfinite(bucket)) {
+        keep(i, "one per " + name + ": its time is unknown");
+      } else if (!former || bucket != *former) {
+        former = bucket;
+        first = i;
+        keep(i, "one per " + name);
+      } else {
+        drop(i, "one per " + name + ": " + number(first) + " is the first");
+      }
+    }
+  }
+
+  void keep_younger(const KeepYounger& rule, double now) {
+    const std::string name = describe_duration(rule.age);
+    const double infinity = std::numeric_limits<double>::infinity();
+    const std::size_t count = ranked_.size();
+    // From the newest down: what lies in the future is as old as the oldest of
+    // all that came after it.
+    std::vector<double> times(count);
+    double least = infinity;
+    for (std::size_t r = count; r-- > 0;) {
+      const double own = entries_[ranked_[r]].wall_time;
+      if (std::isfinite(own)) {
+        least = std::min(least, own);
+      }
+      times[r] = std::isfinite(own) && own <= now ? own : least;
+    }
+    if (count == 0) {
+      return;
+    }
+    if (!std::isfinite(now) || times.back() > now) {
+      for (const std::size_t i : ranked_) {
+        keep(i, "younger than " + name + ": unknown, the clock is behind");
+      }
+      return;
+    }
+    double youngest = -infinity;
+    for (std::size_t r = 0; r < count; ++r) {
+      youngest = std::max(youngest, times[r]);
+      if (now - youngest < rule.age.count()) {
+        keep(ranked_[r], "younger than " + name);
+      } else if (count - r <= rule.floor) {
+        keep(ranked_[r], "newest " + std::to_string(rule.floor));
+      } else {
+        drop(ranked_[r], "older than " + name);
+      }
+    }
+  }
+
+  void protect() {
+    std::size_t valid = 0;
+    for (std::size_t r = ranked_.size(); r-- > 0;) {
+      if (entries_[ranked_[r]].valid && ++valid <= 2) {
+        keep(ranked_[r], "newest two valid");
+      }
+    }
+    for (std::size_t i = 0; i < entries_.size(); ++i) {
+      if (entries_[i].resumed_from) {
+        keep(i, "resumed from");
+      }
+      if (entries_[i].pinned) {
+        keep(i, "pinned");
+      }
+      if (entries_[i].being_read) {
+        keep(i, "being read");
+      }
+      if (valid < 2) {
+        keep(i, "fewer than two are valid");
+      }
+    }
+  }
+
+  std::vector<RetentionEntry> entries_; // By sequence.
+  std::vector<std::size_t> ranked_; // Those that rules count, by sequence.
+  std::vector<std::vector<std::string>> for_;
+  std::vector<std::vector<std::string>> against_;
+};
+
+} // namespace detail
+
+HOLDFAST_INLINE void validate(const RetentionRules& rules) {
+  if (rules.last && *rules.last == 0) {
+    throw_invalid_argument("keep_last", "the count must be at least 1", "0");
+  }
+  for (const KeepBest& rule : rules.best) {
+    if (rule.metric.empty()) {
+      throw_invalid_argument("keep_best", "the metric has no name");
+    }
+    if (rule.count == 0) {
+      throw_invalid_argument("keep_best", "the count must be at least 1", "0");
+    }
+  }
+  for (const KeepPer& rule : rules.per) {
+    if (!std::isfinite(rule.bucket.count()) || rule.bucket.count() <= 0) {
+      throw_invalid_argument(
+          "keep_per",
+          "the bucket must be positive and finite",
+          detail::describe_duration(rule.bucket));
+    }
+  }
+  if (rules.younger &&
+      (!std::isfinite(rules.younger->age.count()) ||
+       rules.younger->age.count() < 0)) {
+    throw_invalid_argument(
+        "keep_younger",
+        "the age must be finite and not negative",
+        detail::describe_duration(rules.younger->age));
+  }
+}
+
+HOLDFAST_INLINE std::vector<RetentionDecision> plan_retention(
+    std::vector<RetentionEntry> entries,
+    double now,
+    const RetentionRules& rules) {
+  validate(rules);
+  detail::RetentionPlanner planner(std::move(entries));
+  planner.apply(rules, now);
+  return planner.take();
+}
+
+} // namespace holdfast

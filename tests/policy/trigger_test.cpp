@@ -1,0 +1,319 @@
+#include <support/catch.hpp>
+#include <support/random.hpp>
+
+#include <holdfast/policy/trigger.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <random>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+using namespace holdfast;
+using test::code_of;
+
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+using Reasons = std::vector<std::string>;
+
+TriggerPoint at_step(std::int64_t step) {
+  TriggerPoint point;
+  point.step = step;
+  return point;
+}
+
+TriggerPoint at_epoch(std::int64_t epoch) {
+  TriggerPoint point;
+  point.epoch = epoch;
+  return point;
+}
+
+TriggerPoint at_seconds(double seconds) {
+  TriggerPoint point;
+  point.elapsed_seconds = seconds;
+  return point;
+}
+
+std::chrono::duration<double> seconds(double count) {
+  return std::chrono::duration<double>(count);
+}
+
+} // namespace
+
+TEST_CASE("trigger: steps are due at multiples", "[policy]") {
+  const std::vector<SaveEvery> rules = {save_every(steps(500))};
+  CHECK(due(rules, at_step(0), at_step(0)).empty());
+  CHECK(due(rules, at_step(0), at_step(499)).empty());
+  CHECK(due(rules, at_step(0), at_step(500)) == Reasons{"every 500 steps"});
+  CHECK(due(rules, at_step(500), at_step(500)).empty());
+  CHECK(due(rules, at_step(500), at_step(999)).empty());
+  CHECK(due(rules, at_step(500), at_step(1000)).size() == 1);
+  // A save in between does not move the multiples.
+  CHECK(due(rules, at_step(777), at_step(999)).empty());
+  CHECK(due(rules, at_step(777), at_step(1000)).size() == 1);
+}
+
+TEST_CASE("trigger: a multiple that was missed is caught up once", "[policy]") {
+  const std::vector<SaveEvery> rules = {save_every(steps(500))};
+  CHECK(due(rules, at_step(490), at_step(512)).size() == 1);
+  CHECK(due(rules, at_step(490), at_step(5120)).size() == 1);
+  CHECK(due(rules, at_step(512), at_step(513)).empty());
+}
+
+TEST_CASE("trigger: epochs are counted on their own", "[policy]") {
+  const std::vector<SaveEvery> rules = {
+      save_every(epochs(2)), save_every(epochs(1))};
+  CHECK(due(rules, at_epoch(0), at_step(1000)).empty());
+  CHECK(due(rules, at_epoch(0), at_epoch(1)) == Reasons{"every epoch"});
+  CHECK(
+      due(rules, at_epoch(1), at_epoch(2)) ==
+      Reasons{"every 2 epochs", "every epoch"});
+}
+
+TEST_CASE("trigger: seconds are due once the interval has passed", "[policy]") {
+  const std::vector<SaveEvery> rules = {save_every(std::chrono::minutes(10))};
+  CHECK(due(rules, at_seconds(0), at_seconds(599.9)).empty());
+  CHECK(due(rules, at_seconds(0), at_seconds(600)) == Reasons{"every 10 min"});
+  CHECK(due(rules, at_seconds(599), at_seconds(1198)).empty());
+  CHECK(due(rules, at_seconds(599), at_seconds(1199)).size() == 1);
+  const std::vector<SaveEvery> fraction = {save_every(seconds(0.25))};
+  CHECK(due(fraction, at_seconds(1), at_seconds(1.125)).empty());
+  CHECK(due(fraction, at_seconds(1), at_seconds(1.25)) == Reasons{"every 0.25 s"});
+}
+
+TEST_CASE("trigger: several rules give their reasons in order", "[policy]") {
+  const std::vector<SaveEvery> rules = {
+      save_every(std::chrono::hours(1)),
+      save_every(steps(1)),
+      save_every(steps(1234567)),
+      save_every(epochs(3))};
+  TriggerPoint now;
+  now.step = 1234567;
+  now.epoch = 3;
+  now.elapsed_seconds = 3600;
+  CHECK(
+      due(rules, {}, now) ==
+      Reasons{"every 1 h", "every step", "every 1234567 steps", "every 3 epochs"});
+  CHECK(due({}, {}, now).empty());
+}
+
+TEST_CASE("trigger: no rule is dead after going back", "[policy]") {
+  SECTION("with the last save rebased") {
+    TriggerPoint last;
+    last.step = 12'000;
+    last.epoch = 24;
+    last.elapsed_seconds = 9'000;
+    TriggerPoint now;
+    now.step = 5'100;
+    now.epoch = 10;
+    now.elapsed_seconds = 4'000;
+    last = rebased(last, now);
+    CHECK(last.step == 5'100);
+    CHECK(last.epoch == 10);
+    CHECK(last.elapsed_seconds == 4'000);
+    const std::vector<SaveEvery> rules = {
+        save_every(steps(500)), save_every(epochs(5)), save_every(seconds(100))};
+    CHECK(due(rules, last, now).empty());
+    now.step = 5'500;
+    CHECK(due(rules, last, now) == Reasons{"every 500 steps"});
+    now.step = 5'499;
+    now.elapsed_seconds = 4'100;
+    CHECK(due(rules, last, now) == Reasons{"every 100 s"});
+    now.elapsed_seconds = 4'000;
+    now.epoch = 15;
+    CHECK(due(rules, last, now) == Reasons{"every 5 epochs"});
+  }
+  SECTION("with the last save left ahead") {
+    const std::vector<SaveEvery> rules = {save_every(steps(500))};
+    CHECK(due(rules, at_step(12'000), at_step(5'100)).empty());
+    CHECK(due(rules, at_step(12'000), at_step(5'499)).empty());
+    CHECK(due(rules, at_step(12'000), at_step(5'500)).size() == 1);
+    const std::vector<SaveEvery> by_epoch = {save_every(epochs(5))};
+    CHECK(due(by_epoch, at_epoch(24), at_epoch(14)).empty());
+    CHECK(due(by_epoch, at_epoch(24), at_epoch(15)).size() == 1);
+    const std::vector<SaveEvery> by_time = {save_every(seconds(100))};
+    CHECK(due(by_time, at_seconds(9'000), at_seconds(4'000)).size() == 1);
+    CHECK(due(by_time, at_seconds(4'000), at_seconds(4'099)).empty());
+  }
+  SECTION("rebasing on the way forward changes nothing") {
+    TriggerPoint last;
+    last.step = 3;
+    last.epoch = 2;
+    last.elapsed_seconds = 1;
+    TriggerPoint now;
+    now.step = 4;
+    now.epoch = 2;
+    now.elapsed_seconds = 1.5;
+    const TriggerPoint same = rebased(last, now);
+    CHECK(same.step == 3);
+    CHECK(same.epoch == 2);
+    CHECK(same.elapsed_seconds == 1);
+  }
+}
+
+TEST_CASE("trigger: a time that is not finite does no harm", "[policy]") {
+  const std::vector<SaveEvery> rules = {save_every(seconds(100))};
+  for (const double bad : {kNan, kInfinity, -kInfinity}) {
+    CAPTURE(bad);
+    CHECK(due(rules, at_seconds(5), at_seconds(bad)).empty());
+    CHECK(due(rules, at_seconds(bad), at_seconds(5)).size() == 1);
+  }
+}
+
+TEST_CASE("trigger: intervals that make no sense are refused", "[policy]") {
+  const std::string refused = "invalid_argument";
+  const std::int64_t large = (std::int64_t{1} << 53) + 1;
+  for (const std::int64_t bad : {std::int64_t{0}, std::int64_t{-1}, large}) {
+    CAPTURE(bad);
+    CHECK(code_of([&] { (void)save_every(steps(bad)); }) == refused);
+    CHECK(code_of([&] { (void)save_every(epochs(bad)); }) == refused);
+  }
+  CHECK(save_every(steps(large - 1)).interval == 9007199254740992.0);
+  for (const double bad : {0.0, -1.0, kNan, kInfinity, -kInfinity}) {
+    CAPTURE(bad);
+    CHECK(code_of([&] { (void)save_every(seconds(bad)); }) == refused);
+    for (const auto unit :
+         {SaveEvery::Unit::steps,
+          SaveEvery::Unit::epochs,
+          SaveEvery::Unit::seconds}) {
+      CHECK(
+          code_of([&] { (void)due({{unit, bad}}, {}, at_step(7)); }) == refused);
+    }
+  }
+  for (const double bad : {0.5, 1.5, 1e300}) {
+    CAPTURE(bad);
+    CHECK(
+        code_of([&] { validate({SaveEvery::Unit::steps, bad}); }) == refused);
+    CHECK(
+        code_of([&] { validate({SaveEvery::Unit::epochs, bad}); }) == refused);
+    validate({SaveEvery::Unit::seconds, bad});
+  }
+  const auto error =
+      test::error_of([] { validate({SaveEvery::Unit::steps, 2.5}); });
+  REQUIRE(error);
+  CHECK(error->name() == "save_every");
+  CHECK(error->found() == "2.5");
+}
+
+TEST_CASE(
+    "trigger: due exactly when a multiple lies in (last, now]",
+    "[policy][property]") {
+  const std::uint64_t seed = test::seed();
+  CAPTURE(seed);
+  std::mt19937_64 engine(seed);
+  const auto number = [&](std::int64_t below) {
+    return static_cast<std::int64_t>(
+        engine() % static_cast<std::uint64_t>(below));
+  };
+  for (int round = 0; round < 50'000; ++round) {
+    const std::int64_t interval = 1 + number(12);
+    const std::int64_t last = number(60) - 10;
+    const std::int64_t now = last + number(30);
+    bool expected = false;
+    for (std::int64_t k = last + 1; k <= now; ++k) {
+      expected = expected || k % interval == 0;
+    }
+    const bool by_step =
+        !due({save_every(steps(interval))}, at_step(last), at_step(now)).empty();
+    const bool by_epoch =
+        !due({save_every(epochs(interval))}, at_epoch(last), at_epoch(now))
+             .empty();
+    if (by_step != expected || by_epoch != expected) {
+      CAPTURE(round, interval, last, now, by_step, by_epoch);
+      CHECK(by_step == expected);
+      CHECK(by_epoch == expected);
+      return;
+    }
+  }
+  SUCCEED();
+}
+
+TEST_CASE(
+    "trigger: a run that is killed and resumed saves at the same steps",
+    "[policy][property]") {
+  const std::uint64_t seed = test::seed();
+  CAPTURE(seed);
+  std::mt19937_64 engine(seed);
+  const auto number = [&](std::int64_t below) {
+    return static_cast<std::int64_t>(
+        engine() % static_cast<std::uint64_t>(below));
+  };
+  using Position = std::pair<std::int64_t, std::int64_t>; // Step, epoch.
+  for (int round = 0; round < 20'000; ++round) {
+    std::vector<SaveEvery> rules;
+    for (std::int64_t i = 0; i <= number(3); ++i) {
+      rules.push_back(
+          number(2) == 0 ? save_every(steps(1 + number(15)))
+                         : save_every(epochs(1 + number(3))));
+    }
+    const std::int64_t batches = 1 + number(9);
+    const std::int64_t goal = 10 + number(60);
+    // One call of step() or end_epoch().
+    const auto advance = [&](TriggerPoint point) {
+      if (point.step >= (point.epoch + 1) * batches) {
+        ++point.epoch;
+      } else {
+        ++point.step;
+      }
+      return point;
+    };
+    std::set<Position> expected;
+    TriggerPoint last;
+    for (TriggerPoint now; now.step < goal;) {
+      now = advance(now);
+      if (!due(rules, last, now).empty()) {
+        expected.insert({now.step, now.epoch});
+        last = now;
+      }
+    }
+    // Killed anywhere; goes on from a committed checkpoint, the newest or, on
+    // purpose, an older one. Saves that no rule asked for come in between.
+    std::set<Position> seen;
+    std::vector<TriggerPoint> committed{TriggerPoint{}};
+    TriggerPoint now;
+    last = TriggerPoint{};
+    std::int64_t kills = number(8);
+    // One that goes back without rebasing may save once more, never less.
+    const bool forgetful = number(4) == 0;
+    while (now.step < goal) {
+      if (kills > 0 && number(12) == 0) {
+        --kills;
+        const bool back = number(3) == 0;
+        if (back) {
+          committed.resize(1 + static_cast<std::size_t>(number(
+              static_cast<std::int64_t>(committed.size()))));
+        }
+        now = committed.back();
+        if (!back || !forgetful) {
+          last = rebased(last, now);
+        }
+      }
+      now = advance(now);
+      const bool scheduled = !due(rules, last, now).empty();
+      if (scheduled) {
+        seen.insert({now.step, now.epoch});
+      }
+      if (scheduled || number(10) == 0) {
+        committed.push_back(now);
+        last = now;
+      }
+    }
+    const bool all_seen = std::includes(
+        seen.begin(), seen.end(), expected.begin(), expected.end());
+    if (!all_seen || (!forgetful && seen != expected)) {
+      CAPTURE(round, batches, goal, forgetful);
+      CHECK(all_seen);
+      CHECK(seen.size() == expected.size());
+      return;
+    }
+  }
+  SUCCEED();
+}
