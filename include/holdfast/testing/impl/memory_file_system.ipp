@@ -2,6 +2,8 @@
 
 #include <holdfast/testing/memory_file_system.hpp>
 
+#include <holdfast/io/posix_descriptor.hpp>
+
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
@@ -17,47 +19,15 @@ namespace detail {
 
 using NodeId = std::uint64_t;
 
-/// The error that the real file system would report for this errno.
-HOLDFAST_INLINE ErrorCode code_of_errno(int system_error) {
-  switch (system_error) {
-    case ENOENT:
-      return ErrorCode::not_found;
-    case EEXIST:
-    case ENOTEMPTY:
-      return ErrorCode::already_exists;
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG:
-      return ErrorCode::no_space;
-    case EACCES:
-    case EPERM:
-      return ErrorCode::permission_denied;
-    case EROFS:
-      return ErrorCode::read_only;
-    case ENOTDIR:
-    case ELOOP:
-      return ErrorCode::not_a_directory;
-    case EXDEV:
-      return ErrorCode::cross_device;
-    case ENOSYS:
-    case EOPNOTSUPP:
-    case ENOLCK:
-      return ErrorCode::not_supported;
-    default:
-      return ErrorCode::io_error;
-  }
-}
+using holdfast::detail::system_error_of;
 
-HOLDFAST_INLINE Error system_failure(
-    int system_error,
-    std::string message,
-    std::string path) {
+/// What every call says after a power cut.
+HOLDFAST_INLINE ErrorDetails no_power(std::string path) {
   ErrorDetails details;
-  details.message =
-      std::move(message) + ": " + std::strerror(system_error);
+  details.message = "the power was cut";
   details.path = std::move(path);
-  details.system_error = system_error;
-  return Error(code_of_errno(system_error), std::move(details));
+  details.system_error = EIO;
+  return details;
 }
 
 /// A pending change of one directory.
@@ -198,7 +168,7 @@ struct MemoryDisk {
       FileKind kind,
       const std::string& path) {
     if (available_files() == 0) {
-      throw system_failure(ENOSPC, "cannot create", path);
+      throw system_error_of(ENOSPC, "create", path);
     }
     const NodeId id = next_node++;
     MemoryNode node;
@@ -703,7 +673,7 @@ class MemoryHandle {
   [[nodiscard]] std::unique_lock<std::mutex> use() const {
     std::unique_lock<std::mutex> lock(disk_->mutex);
     if (disk_->power != power_) {
-      throw system_failure(EIO, "the power was cut", path_);
+      throw Error(ErrorCode::io_error, no_power(path_));
     }
     return lock;
   }
@@ -737,7 +707,7 @@ class MemoryHandle {
     return disk_->power == power_;
   }
   [[nodiscard]] Error failure(int system_error, const char* what) const {
-    return system_failure(system_error, what, path_);
+    return system_error_of(system_error, what, path_);
   }
 
  private:
@@ -760,7 +730,7 @@ class MemoryWritableFile final : public WritableFile {
     const auto lock = use();
     if (!handle_.disk().write(handle_.node_id(), written_, bytes)) {
       written_ = handle_.node().size();
-      throw handle_.failure(ENOSPC, "cannot write");
+      throw handle_.failure(ENOSPC, "write");
     }
     written_ += bytes.size;
   }
@@ -769,7 +739,7 @@ class MemoryWritableFile final : public WritableFile {
     MemoryNode& node = handle_.node();
     const std::uint64_t room = std::max(node.size(), node.reserved);
     if (bytes > room && bytes - room > handle_.disk().available_bytes()) {
-      throw handle_.failure(ENOSPC, "cannot reserve space");
+      throw handle_.failure(ENOSPC, "reserve space");
     }
     node.reserved = std::max(node.reserved, bytes);
   }
@@ -817,7 +787,7 @@ class MemoryReadableFile final : public ReadableFile {
     const auto lock = handle_.use();
     const MemoryNode& node = handle_.node();
     if (node.read_error != 0) {
-      throw handle_.failure(node.read_error, "cannot read");
+      throw handle_.failure(node.read_error, "read");
     }
     if (offset >= node.size()) {
       return 0;
@@ -888,7 +858,7 @@ class MemoryLockFile final : public LockFile {
     const auto lock = handle_.use();
     const MemoryNode& node = handle_.node();
     if (node.read_error != 0) {
-      throw handle_.failure(node.read_error, "cannot read");
+      throw handle_.failure(node.read_error, "read");
     }
     count = static_cast<std::size_t>(
         std::min<std::uint64_t>(count, node.size()));
@@ -900,7 +870,7 @@ class MemoryLockFile final : public LockFile {
   void write_at(std::uint64_t offset, std::string_view text) override {
     const auto lock = handle_.use();
     if (!handle_.disk().write(handle_.node_id(), offset, ByteView(text))) {
-      throw handle_.failure(ENOSPC, "cannot write");
+      throw handle_.failure(ENOSPC, "write");
     }
   }
   void sync() override {
@@ -962,7 +932,7 @@ class MemoryDirectory final : public Directory {
       const std::string& name) override {
     check_name(name);
     const auto lock = use_living();
-    refuse_taken(name, "cannot create file");
+    refuse_taken(name, "create file");
     const NodeId id =
         handle_.disk().add(handle_.node_id(), name, FileKind::file, at(name));
     return std::make_unique<MemoryWritableFile>(
@@ -973,13 +943,13 @@ class MemoryDirectory final : public Directory {
       const std::string& name) override {
     check_name(name);
     const auto lock = handle_.use();
-    const NodeId id = demand(name, "cannot open file");
+    const NodeId id = demand(name, "open file");
     const MemoryNode& node = handle_.disk().at(id);
     if (node.kind != FileKind::file) {
       throw not_a_file(name);
     }
     if (node.read_error == EACCES || node.read_error == EPERM) {
-      throw system_failure(node.read_error, "cannot open file", at(name));
+      throw system_error_of(node.read_error, "open file", at(name));
     }
     return std::make_unique<MemoryReadableFile>(
         handle_.shared_disk(), id, at(name));
@@ -999,7 +969,7 @@ class MemoryDirectory final : public Directory {
       throw not_a_file(name);
     }
     if (node.read_error == EACCES || node.read_error == EPERM) {
-      throw system_failure(node.read_error, "cannot open file", at(name));
+      throw system_error_of(node.read_error, "open file", at(name));
     }
     return std::make_unique<MemoryLockFile>(
         handle_.shared_disk(), id, handle_.node_id(), name, at(name));
@@ -1008,7 +978,7 @@ class MemoryDirectory final : public Directory {
   void create_directory(const std::string& name) override {
     check_name(name);
     const auto lock = use_living();
-    refuse_taken(name, "cannot create directory");
+    refuse_taken(name, "create directory");
     handle_.disk().add(
         handle_.node_id(), name, FileKind::directory, at(name));
   }
@@ -1017,9 +987,9 @@ class MemoryDirectory final : public Directory {
       const std::string& name) override {
     check_name(name);
     const auto lock = handle_.use();
-    const NodeId id = demand(name, "cannot open directory");
+    const NodeId id = demand(name, "open directory");
     if (handle_.disk().at(id).kind != FileKind::directory) {
-      throw system_failure(ENOTDIR, "cannot open directory", at(name));
+      throw system_error_of(ENOTDIR, "open directory", at(name));
     }
     return std::make_unique<MemoryDirectory>(
         handle_.shared_disk(), id, at(name));
@@ -1029,8 +999,8 @@ class MemoryDirectory final : public Directory {
     check_name(from);
     check_name(to);
     const auto lock = handle_.use();
-    const NodeId id = demand(from, "cannot rename");
-    refuse_taken(to, "cannot rename");
+    const NodeId id = demand(from, "rename");
+    refuse_taken(to, "rename");
     auto& entries = handle_.node().entries;
     entries.erase(from);
     entries[to] = id;
@@ -1045,9 +1015,9 @@ class MemoryDirectory final : public Directory {
   void remove_file(const std::string& name) override {
     check_name(name);
     const auto lock = handle_.use();
-    const NodeId id = demand(name, "cannot remove");
+    const NodeId id = demand(name, "remove");
     if (handle_.disk().at(id).kind == FileKind::directory) {
-      throw system_failure(EISDIR, "cannot remove", at(name));
+      throw system_error_of(EISDIR, "remove", at(name));
     }
     handle_.disk().erase(handle_.node_id(), name);
   }
@@ -1055,13 +1025,13 @@ class MemoryDirectory final : public Directory {
   void remove_directory(const std::string& name) override {
     check_name(name);
     const auto lock = handle_.use();
-    const NodeId id = demand(name, "cannot remove directory");
+    const NodeId id = demand(name, "remove directory");
     const MemoryNode& node = handle_.disk().at(id);
     if (node.kind != FileKind::directory) {
-      throw system_failure(ENOTDIR, "cannot remove directory", at(name));
+      throw system_error_of(ENOTDIR, "remove directory", at(name));
     }
     if (!node.entries.empty()) {
-      throw system_failure(ENOTEMPTY, "cannot remove directory", at(name));
+      throw system_error_of(ENOTEMPTY, "remove directory", at(name));
     }
     handle_.disk().erase(handle_.node_id(), name);
   }
@@ -1079,7 +1049,7 @@ class MemoryDirectory final : public Directory {
       return;
     }
     if (disk.at(former).kind != FileKind::symlink) {
-      throw system_failure(EEXIST, "cannot replace by a link", at(name));
+      throw system_error_of(EEXIST, "replace by a link", at(name));
     }
     const NodeId id =
         disk.add(handle_.node_id(), name, FileKind::symlink, at(name));
@@ -1115,7 +1085,7 @@ class MemoryDirectory final : public Directory {
       throw_invalid_argument(name, "not a name of a file");
     }
     if (name.size() > 255) {
-      throw system_failure(ENAMETOOLONG, "name too long", name);
+      throw system_error_of(ENAMETOOLONG, "use this name", name);
     }
   }
   [[nodiscard]] std::string at(const std::string& name) const {
@@ -1129,13 +1099,13 @@ class MemoryDirectory final : public Directory {
   NodeId demand(const std::string& name, const char* what) const {
     const NodeId id = find(name);
     if (id == 0) {
-      throw system_failure(ENOENT, what, at(name));
+      throw system_error_of(ENOENT, what, at(name));
     }
     return id;
   }
   void refuse_taken(const std::string& name, const char* what) const {
     if (find(name) != 0) {
-      throw system_failure(EEXIST, what, at(name));
+      throw system_error_of(EEXIST, what, at(name));
     }
   }
   [[nodiscard]] Error not_a_file(const std::string& name) const {
@@ -1148,7 +1118,7 @@ class MemoryDirectory final : public Directory {
   [[nodiscard]] std::unique_lock<std::mutex> use_living() const {
     auto lock = handle_.use();
     if (handle_.node().links == 0) {
-      throw handle_.failure(ENOENT, "the directory was removed");
+      throw handle_.failure(ENOENT, "use a removed directory");
     }
     return lock;
   }
@@ -1189,7 +1159,7 @@ resolve(MemoryDisk& disk, const std::string& path, bool create, bool follow) {
     left.pop_back();
     const NodeId here = trail.back();
     if (disk.at(here).kind != FileKind::directory) {
-      throw system_failure(ENOTDIR, "cannot open", path);
+      throw system_error_of(ENOTDIR, "open", path);
     }
     if (name == "..") {
       if (trail.size() > 1) {
@@ -1207,12 +1177,12 @@ resolve(MemoryDisk& disk, const std::string& path, bool create, bool follow) {
       if (left.empty()) {
         return 0;
       }
-      throw system_failure(ENOENT, "cannot open", path);
+      throw system_error_of(ENOENT, "open", path);
     }
     const MemoryNode& node = disk.at(next);
     if (node.kind == FileKind::symlink && (follow || !left.empty())) {
       if (++links > 40) {
-        throw system_failure(ELOOP, "cannot open", path);
+        throw system_error_of(ELOOP, "open", path);
       }
       if (!node.target.empty() && node.target.front() == '/') {
         trail.resize(1);
@@ -1229,7 +1199,7 @@ resolve(MemoryDisk& disk, const std::string& path, bool create, bool follow) {
 HOLDFAST_INLINE NodeId demand(MemoryDisk& disk, const std::string& path) {
   const NodeId id = resolve(disk, path, false, false);
   if (id == 0) {
-    throw system_failure(ENOENT, "nothing there", path);
+    throw system_error_of(ENOENT, "find", path);
   }
   return id;
 }
@@ -1260,7 +1230,7 @@ parent_of(MemoryDisk& disk, const std::string& path, bool create) {
   }
   const NodeId id = resolve(disk, directory, create, true);
   if (id == 0 || disk.at(id).kind != FileKind::directory) {
-    throw system_failure(ENOENT, "no such directory", directory);
+    throw system_error_of(ENOENT, "open directory", directory);
   }
   return {id, name};
 }
@@ -1338,10 +1308,10 @@ HOLDFAST_INLINE std::shared_ptr<Directory> MemoryFileSystem::open_root(
   const detail::NodeId id =
       detail::resolve(*disk_, path, create == Create::yes, true);
   if (id == 0) {
-    throw detail::system_failure(ENOENT, "cannot open directory", path);
+    throw detail::system_error_of(ENOENT, "open directory", path);
   }
   if (disk_->at(id).kind != FileKind::directory) {
-    throw detail::system_failure(ENOTDIR, "cannot open directory", path);
+    throw detail::system_error_of(ENOTDIR, "open directory", path);
   }
   return std::make_shared<detail::MemoryDirectory>(disk_, id, path);
 }
@@ -1479,7 +1449,7 @@ HOLDFAST_INLINE std::vector<std::string> MemoryFileSystem::list_all(
   std::vector<std::string> paths;
   const detail::NodeId id = detail::resolve(*disk_, path, false, true);
   if (id == 0) {
-    throw detail::system_failure(ENOENT, "nothing there", path);
+    throw detail::system_error_of(ENOENT, "find", path);
   }
   detail::list_below(*disk_, id, "", paths);
   std::sort(paths.begin(), paths.end());
@@ -1516,7 +1486,7 @@ HOLDFAST_INLINE void MemoryFileSystem::make_symlink(
   const std::lock_guard<std::mutex> lock(disk_->mutex);
   const auto [directory, name] = detail::parent_of(*disk_, path, true);
   if (disk_->at(directory).entries.count(name) != 0) {
-    throw detail::system_failure(EEXIST, "cannot make a link", path);
+    throw detail::system_error_of(EEXIST, "make a link", path);
   }
   const detail::NodeId id =
       disk_->add(directory, name, FileKind::symlink, path);
@@ -1579,7 +1549,7 @@ HOLDFAST_INLINE void MemoryFileSystem::copy(
   const detail::NodeId id = detail::demand(*disk_, from);
   const auto [directory, name] = detail::parent_of(*disk_, to, true);
   if (disk_->at(directory).entries.count(name) != 0) {
-    throw detail::system_failure(EEXIST, "cannot copy", to);
+    throw detail::system_error_of(EEXIST, "copy", to);
   }
   const detail::NodeId clone = disk_->clone_tree(id);
   detail::link_copies(*disk_, clone);
