@@ -104,7 +104,8 @@ class Fault {
   /// `PowerCut`, and destructors leave the disk alone.
   [[nodiscard]] static Fault power_cut();
   /// A read returns one flipped bit; which one differs from read to read, so
-  /// that two reads of the same bytes differ too.
+  /// that two reads of the same bytes differ too. A read that finds nothing (at
+  /// the end of a file) is spared, and the fault waits for the next one.
   [[nodiscard]] static Fault flip_bit();
   /// A sync reports success and makes nothing durable.
   [[nodiscard]] static Fault lying_sync();

@@ -188,6 +188,7 @@ struct FaultState {
     int system_error = 0;
     bool applied = false;
     std::uint64_t number = 0;
+    std::size_t planned = 0; ///< Which fault of the plan struck.
 
     [[nodiscard]] bool is(Kind other) const {
       return kind == other;
@@ -268,7 +269,8 @@ struct FaultState {
       std::uint64_t number) {
     Ruling ruling;
     ruling.number = number;
-    for (Planned& planned : plan) {
+    for (std::size_t i = 0; i < plan.size(); ++i) {
+      Planned& planned = plan[i];
       const Fault& fault = planned.fault;
       if (!fault.operations_.contains(operation) ||
           !possible(fault.kind_, operation) ||
@@ -282,6 +284,7 @@ struct FaultState {
         ruling.kind = fault.kind_;
         ruling.system_error = fault.system_error_;
         ruling.applied = fault.applied_;
+        ruling.planned = i;
       }
     }
     if (ruling.kind) {
@@ -293,6 +296,15 @@ struct FaultState {
       throw PowerCut(path);
     }
     return ruling;
+  }
+
+  /// There was nothing to strike: the fault waits for the next operation.
+  void spare(const Ruling& ruling) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    --faults;
+    if (ruling.planned < plan.size()) {
+      --plan[ruling.planned].seen;
+    }
   }
 
   static bool possible(Kind kind, Operation operation) {
@@ -513,7 +525,9 @@ class FaultyReadableFile final : public ReadableFile {
       FaultState::fail(ruling, Operation::read, handle_.path());
     }
     const std::size_t got = handle_.inner().read_at(offset, into, count);
-    if (ruling.is(FaultState::Kind::flip_bit) && got != 0) {
+    if (ruling.is(FaultState::Kind::flip_bit) && got == 0) {
+      handle_.state().spare(ruling);
+    } else if (ruling.is(FaultState::Kind::flip_bit)) {
       const std::uint64_t bit = ruling.number * 7919 % (got * 8);
       into[bit / 8] ^= std::byte{1} << static_cast<int>(bit % 8);
     }
@@ -589,7 +603,9 @@ class FaultyLockFile final : public LockFile {
       FaultState::fail(ruling, Operation::read_lock, handle_.path());
     }
     std::string text = handle_.inner().read(count);
-    if (ruling.is(FaultState::Kind::flip_bit) && !text.empty()) {
+    if (ruling.is(FaultState::Kind::flip_bit) && text.empty()) {
+      handle_.state().spare(ruling);
+    } else if (ruling.is(FaultState::Kind::flip_bit)) {
       const std::uint64_t bit = ruling.number * 7919 % (text.size() * 8);
       char& c = text[static_cast<std::size_t>(bit / 8)];
       c = static_cast<char>(static_cast<unsigned char>(c) ^ (1U << bit % 8));
