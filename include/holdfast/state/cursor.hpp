@@ -11,8 +11,8 @@ class LoopControl {
   /// True when the goal is reached or a stop was requested: ranges end.
   [[nodiscard]] virtual bool stopping() const noexcept = 0;
   /// A range begins: everything that draws random numbers at a begin has drawn,
-  /// and nothing has been fetched yet. After a resume in mid-epoch this puts the
-  /// random state back once more.
+  /// and nothing has been fetched yet. After a resume in mid-epoch this puts
+  /// the random state back once more.
   virtual void range_begins() = 0;
 };
 

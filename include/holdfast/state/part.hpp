@@ -60,7 +60,7 @@ struct Saved {
 /// One way in which a checkpoint and a live object differ.
 struct Mismatch {
   ErrorCode code = ErrorCode::type_mismatch;
-  std::string name; ///< "model: conv1.weight"
+  std::string name; ///< In the part, "conv1.weight"; empty: all of it.
   std::string expected; ///< In the object.
   std::string found; ///< In the checkpoint.
 };

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <holdfast/state/adapter.hpp>
+#include <holdfast/state/composite.hpp>
+#include <holdfast/state/engines.hpp>
+#include <holdfast/state/shared_part.hpp>
+#include <holdfast/state/user_types.hpp>
+#include <holdfast/state/value_part.hpp>
+
+#include <memory>
+#include <string>
+#include <type_traits>
+
+namespace holdfast::detail {
+
+template <class T>
+struct PointerTraits {
+  static constexpr bool is_shared = false;
+  static constexpr bool is_other = std::is_pointer_v<T>;
+  using Element = void;
+};
+template <class E>
+struct PointerTraits<std::shared_ptr<E>> {
+  static constexpr bool is_shared = true;
+  static constexpr bool is_other = false;
+  using Element = E;
+};
+template <class E, class D>
+struct PointerTraits<std::unique_ptr<E, D>> {
+  static constexpr bool is_shared = false;
+  static constexpr bool is_other = true;
+  using Element = E;
+};
+template <class E>
+struct PointerTraits<std::weak_ptr<E>> {
+  static constexpr bool is_shared = false;
+  static constexpr bool is_other = true;
+  using Element = E;
+};
+
+/// The adapter of types that have no specialisation. Types of LibTorch have
+/// theirs in libtorch/. What a type offers is tried in this order: `state(V&)`,
+/// `save_state` and `load_state`, shared_ptr, random engines and distributions,
+/// plain values, containers of parts.
+template <class T, class>
+struct Builtin {
+  static constexpr const char* default_name = nullptr;
+
+  [[nodiscard]] static std::unique_ptr<Part> make(T& object) {
+    using Pointer = PointerTraits<T>;
+    if constexpr (HasState<T>::value) {
+      return std::make_unique<MembersPart<T>>(object);
+    } else if constexpr (
+        std::is_base_of_v<ExtraState, T> ||
+        (HasSaveState<T>::value && HasLoadState<T>::value)) {
+      return std::make_unique<UserPart<T>>(object);
+    } else if constexpr (HasSaveState<T>::value || HasLoadState<T>::value) {
+      static_assert(
+          sizeof(T) == 0,
+          "holdfast: a type needs both `Values save_state() const` and `void "
+          "load_state(const Values&)`");
+    } else if constexpr (Pointer::is_shared) {
+      static_assert(
+          !std::is_const_v<typename Pointer::Element>,
+          "holdfast: a part is restored in place, so it cannot be const");
+      return std::make_unique<SharedPart<typename Pointer::Element>>(object);
+    } else if constexpr (Pointer::is_other) {
+      static_assert(
+          sizeof(T) == 0,
+          "holdfast: give the object and not a pointer to it: `*pointer`");
+    } else if constexpr (is_engine_v<T>) {
+      return std::make_unique<EnginePart<T>>(object);
+    } else if constexpr (is_plain_v<T>) {
+      return std::make_unique<ValuePart<T>>(object);
+    } else if constexpr (is_collection<T>()) {
+      return std::make_unique<CollectionPart<T>>(object);
+    } else {
+      static_assert(
+          sizeof(T) == 0,
+          "holdfast: this type has no adapter: give it `template <class V> "
+          "void state(V& v)`, or save_state() and load_state(), or specialise "
+          "holdfast::StateAdapter");
+    }
+  }
+};
+
+} // namespace holdfast::detail

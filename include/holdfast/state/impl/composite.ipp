@@ -1,0 +1,309 @@
+#pragma once
+
+#include <holdfast/state/composite.hpp>
+
+#include <algorithm>
+#include <set>
+
+namespace holdfast::detail {
+
+/// The member that owns the tensor `name`: the longest of `names` that is
+/// `name` or is followed by a point in it. Null where there is none.
+template <class Owners>
+auto find_owner(Owners& names, const std::string& name) {
+  auto owner = names.find(name);
+  for (std::size_t end = name.rfind('.');
+       owner == names.end() && end != std::string::npos;
+       end = end == 0 ? std::string::npos : name.rfind('.', end - 1)) {
+    owner = names.find(name.substr(0, end));
+  }
+  return owner;
+}
+
+/// What follows the member's name in `name`.
+HOLDFAST_INLINE std::string inner_name(
+    const std::string& member,
+    const std::string& name) {
+  return name.size() > member.size() ? name.substr(member.size() + 1)
+                                     : std::string();
+}
+
+[[noreturn]] HOLDFAST_INLINE void throw_duplicate_member(
+    const std::string& name) {
+  ErrorDetails details;
+  details.name = name;
+  details.message = "two members of an object have this name";
+  throw Error(ErrorCode::duplicate_name, std::move(details));
+}
+
+/// One member's share of a composite's saved state.
+struct MemberShare {
+  Saved saved;
+  std::vector<std::size_t> tensors; ///< Their indices in the whole.
+};
+
+/// Moves the tensors of `saved` to their members; those of none are mismatches.
+HOLDFAST_INLINE std::map<std::string, MemberShare> split_tensors(
+    const Saved& saved,
+    Mismatches& mismatches) {
+  std::map<std::string, MemberShare> shares;
+  for (const auto& [name, value] : saved.values) {
+    shares[name];
+  }
+  for (std::size_t i = 0; i < saved.tensors.size(); ++i) {
+    const TensorInfo& tensor = saved.tensors[i];
+    const auto owner = find_owner(shares, tensor.name);
+    if (owner == shares.end()) {
+      mismatches.push_back(
+          {ErrorCode::name_unexpected, tensor.name, "no tensor", "a tensor"});
+      continue;
+    }
+    const std::string& member = owner->first;
+    TensorInfo inner = tensor;
+    inner.name = inner_name(member, tensor.name);
+    inner.aliases.clear();
+    for (const std::string& alias : tensor.aliases) {
+      if (find_owner(shares, alias) == owner) {
+        inner.aliases.push_back(inner_name(member, alias));
+      }
+    }
+    owner->second.saved.tensors.push_back(std::move(inner));
+    owner->second.tensors.push_back(i);
+  }
+  return shares;
+}
+
+class CompositeRestore final : public Restore {
+ public:
+  struct Entry {
+    Stage stage;
+    std::unique_ptr<Restore> restore;
+    std::vector<std::size_t> tensors;
+    std::vector<const std::byte*> bytes;
+  };
+
+  CompositeRestore(
+      std::shared_ptr<Members> members,
+      std::vector<Entry> entries,
+      std::size_t tensor_count)
+      : members_(std::move(members)),
+        entries_(std::move(entries)),
+        places_(tensor_count) {
+    std::stable_sort(
+        entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
+          return a.stage < b.stage;
+        });
+    for (std::size_t i = 0; i < entries_.size(); ++i) {
+      entries_[i].bytes.resize(entries_[i].tensors.size());
+      for (std::size_t j = 0; j < entries_[i].tensors.size(); ++j) {
+        places_[entries_[i].tensors[j]] = {i, j};
+      }
+    }
+  }
+
+  [[nodiscard]] std::byte* buffer(std::size_t index) noexcept override {
+    const auto [entry, inner] = places_[index];
+    return entries_[entry].restore->buffer(inner);
+  }
+  void apply(const std::vector<const std::byte*>& bytes) override {
+    for (applied_ = 0; applied_ < entries_.size(); ++applied_) {
+      Entry& entry = entries_[applied_];
+      for (std::size_t j = 0; j < entry.tensors.size(); ++j) {
+        entry.bytes[j] = bytes[entry.tensors[j]];
+      }
+      try {
+        entry.restore->apply(entry.bytes);
+      } catch (...) {
+        undo();
+        throw;
+      }
+    }
+  }
+  void undo() noexcept override {
+    while (applied_ > 0) {
+      entries_[--applied_].restore->undo();
+    }
+  }
+
+ private:
+  std::shared_ptr<Members> members_; // Restores may refer to their parts.
+  std::vector<Entry> entries_;
+  std::vector<std::pair<std::size_t, std::size_t>> places_;
+  std::size_t applied_ = 0;
+};
+
+HOLDFAST_INLINE std::shared_ptr<Members> CompositePart::fresh_members() const {
+  MemberList collected;
+  list(collected);
+  std::shared_ptr<Members> members = collected.take();
+  std::set<std::string> names;
+  for (const Member& member : *members) {
+    if (member.name.empty()) {
+      throw_invalid_argument("state", "a member's name must not be empty");
+    }
+    if (!names.insert(member.name).second) {
+      throw_duplicate_member(member.name);
+    }
+  }
+  return members;
+}
+
+HOLDFAST_INLINE const std::shared_ptr<Members>& CompositePart::members() const {
+  if (!members_) {
+    members_ = fresh_members();
+  }
+  return members_;
+}
+
+HOLDFAST_INLINE Stage CompositePart::stage() const {
+  bool only_engines = !members()->empty();
+  Stage last = Stage::value;
+  for (const Member& member : *members()) {
+    const Stage stage = member.part->stage();
+    if (stage == Stage::user) {
+      return Stage::user;
+    }
+    if (stage != Stage::random) {
+      only_engines = false;
+      last = std::max(last, stage);
+    }
+  }
+  return only_engines ? Stage::random : last;
+}
+
+HOLDFAST_INLINE void CompositePart::publish(
+    const std::string& part,
+    Names& names) {
+  members_ = fresh_members();
+  for (const Member& member : *members_) {
+    const Names::Prefix prefix(names, member.name);
+    member.part->publish(part, names);
+  }
+}
+
+HOLDFAST_INLINE State CompositePart::capture(const Names& names) {
+  State state;
+  std::vector<std::string> owners; // Of each tensor.
+  std::set<std::string> tensors;
+  std::size_t cursors = 0;
+  for (const Member& member : *members()) {
+    State inner = member.part->capture(names);
+    cursors += member.part->cursor() != nullptr ? 1 : 0;
+    Values record;
+    record.emplace("kind", Value(member.part->kind()));
+    record.emplace("values", Value(std::move(inner.values)));
+    state.values.emplace(member.name, Value(std::move(record)));
+    for (TensorOut& tensor : inner.tensors) {
+      tensor.info.name = joined_name(member.name, tensor.info.name);
+      for (std::string& alias : tensor.info.aliases) {
+        alias = joined_name(member.name, alias);
+      }
+      if (!tensors.insert(tensor.info.name).second) {
+        throw_duplicate_member(tensor.info.name);
+      }
+      state.tensors.push_back(std::move(tensor));
+      owners.push_back(member.name);
+    }
+  }
+  // "a.b" of member "a" is not to be taken for one of a member "a.b".
+  for (std::size_t i = 0; i < owners.size(); ++i) {
+    const std::string& name = state.tensors[i].info.name;
+    if (find_owner(state.values, name)->first != owners[i]) {
+      throw_duplicate_member(name);
+    }
+  }
+  if (cursors > 1) {
+    throw Error(
+        ErrorCode::not_capturable,
+        "an object with more than one data source: register each data source "
+        "as a part of its own");
+  }
+  return state;
+}
+
+HOLDFAST_INLINE std::unique_ptr<Restore> CompositePart::prepare(
+    const Saved& saved,
+    const Names& names,
+    Mismatches& mismatches) {
+  const std::size_t before = mismatches.size();
+  std::map<std::string, MemberShare> shares = split_tensors(saved, mismatches);
+  std::vector<CompositeRestore::Entry> entries;
+  for (const Member& member : *members()) {
+    const auto value = saved.values.find(member.name);
+    if (value == saved.values.end()) {
+      mismatches.push_back(
+          {ErrorCode::name_missing,
+           member.name,
+           "a member of kind " + member.part->kind(),
+           "no such member"});
+      continue;
+    }
+    MemberShare share = std::move(shares[member.name]);
+    shares.erase(member.name);
+    try {
+      const Values& record = value->second.object();
+      const std::string& kind = at(record, "kind").text("kind");
+      if (kind != member.part->kind()) {
+        mismatches.push_back(
+            {ErrorCode::type_mismatch, member.name, member.part->kind(), kind});
+        continue;
+      }
+      share.saved.values = at(record, "values").object("values");
+    } catch (const Error& error) {
+      mismatches.push_back(mismatch_of(member.name, error));
+      continue;
+    }
+    Mismatches inner;
+    std::unique_ptr<Restore> restore =
+        member.part->prepare(share.saved, names, inner);
+    for (Mismatch& mismatch : inner) {
+      mismatch.name = joined_name(member.name, mismatch.name);
+      mismatches.push_back(std::move(mismatch));
+    }
+    entries.push_back(
+        {member.part->stage(),
+         std::move(restore),
+         std::move(share.tensors),
+         {}});
+  }
+  for (const auto& [name, share] : shares) {
+    mismatches.push_back(
+        {ErrorCode::name_unexpected, name, "no such member", "a member"});
+  }
+  if (mismatches.size() != before) {
+    return nullptr;
+  }
+  return std::make_unique<CompositeRestore>(
+      members(), std::move(entries), saved.tensors.size());
+}
+
+HOLDFAST_INLINE void CompositePart::restored() {
+  for (const Member& member : *members()) {
+    member.part->restored();
+  }
+}
+
+HOLDFAST_INLINE std::vector<std::string> CompositePart::notes() const {
+  std::vector<std::string> notes;
+  for (const Member& member : *members()) {
+    for (const std::string& note : member.part->notes()) {
+      notes.push_back(member.name + ": " + note);
+    }
+  }
+  return notes;
+}
+
+HOLDFAST_INLINE Cursor* CompositePart::cursor() noexcept {
+  try {
+    for (const Member& member : *members()) {
+      if (Cursor* const cursor = member.part->cursor()) {
+        return cursor;
+      }
+    }
+  } catch (...) {
+    // The members cannot be listed; capture says why.
+  }
+  return nullptr;
+}
+
+} // namespace holdfast::detail

@@ -1,0 +1,101 @@
+#pragma once
+
+#include <holdfast/state/adapter.hpp>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace holdfast::detail {
+
+/// What a `std::shared_ptr` points to, read anew each time: the pointer may be
+/// given another object between two saves. A null pointer is `not_capturable`.
+template <class T>
+class SharedPart final : public Part {
+ public:
+  explicit SharedPart(std::shared_ptr<T>& pointer) : pointer_(pointer) {}
+
+  [[nodiscard]] std::string kind() const override {
+    return inner()->kind();
+  }
+  [[nodiscard]] Stage stage() const override {
+    return inner()->stage();
+  }
+  void publish(const std::string& part, Names& names) override {
+    inner()->publish(part, names);
+  }
+  [[nodiscard]] State capture(const Names& names) override {
+    return inner()->capture(names);
+  }
+  [[nodiscard]] std::unique_ptr<Restore> prepare(
+      const Saved& saved,
+      const Names& names,
+      Mismatches& mismatches) override {
+    const std::shared_ptr<Part>& part = inner();
+    std::unique_ptr<Restore> restore = part->prepare(saved, names, mismatches);
+    return restore == nullptr
+        ? nullptr
+        : std::make_unique<HoldingRestore>(held_, part, std::move(restore));
+  }
+  void restored() override {
+    inner()->restored();
+  }
+  [[nodiscard]] std::vector<std::string> notes() const override {
+    return inner()->notes();
+  }
+  [[nodiscard]] Cursor* cursor() noexcept override {
+    try {
+      return pointer_ == nullptr ? nullptr : inner()->cursor();
+    } catch (...) {
+      return nullptr; // Out of memory: capture will say so.
+    }
+  }
+
+ private:
+  /// Keeps the object that it was prepared for.
+  class HoldingRestore final : public Restore {
+   public:
+    HoldingRestore(
+        std::shared_ptr<T> object,
+        std::shared_ptr<Part> part,
+        std::unique_ptr<Restore> restore)
+        : object_(std::move(object)),
+          part_(std::move(part)),
+          restore_(std::move(restore)) {}
+
+    [[nodiscard]] std::byte* buffer(std::size_t index) noexcept override {
+      return restore_->buffer(index);
+    }
+    void apply(const std::vector<const std::byte*>& bytes) override {
+      restore_->apply(bytes);
+    }
+    void undo() noexcept override {
+      restore_->undo();
+    }
+
+   private:
+    std::shared_ptr<T> object_;
+    std::shared_ptr<Part> part_;
+    std::unique_ptr<Restore> restore_;
+  };
+
+  [[nodiscard]] const std::shared_ptr<Part>& inner() const {
+    if (pointer_ == nullptr) {
+      throw Error(
+          ErrorCode::not_capturable,
+          "a null shared_ptr has no state: give it an object first");
+    }
+    if (part_ == nullptr || held_ != pointer_) {
+      part_ = make_part(*pointer_);
+      held_ = pointer_;
+    }
+    return part_;
+  }
+
+  std::shared_ptr<T>& pointer_;
+  mutable std::shared_ptr<T> held_; // Of part_: its address stays taken.
+  mutable std::shared_ptr<Part> part_;
+};
+
+} // namespace holdfast::detail
