@@ -31,8 +31,9 @@ struct Catalog {
   std::vector<std::string> quarantined;
   std::vector<std::string> staging; ///< Left-overs, or of the writer at work.
   std::vector<std::string> trash;
-  /// Checkpoints whose number occurs twice, checkpoint names that are no
-  /// directory, lines that are no file: reported, never used or touched.
+  /// Checkpoints whose number another checkpoint or a line has, lines whose
+  /// number another line has, checkpoint names that are no directory, lines
+  /// that are no file: reported, never used or touched.
   std::vector<std::string> foreign;
   std::uint64_t highest = 0; ///< Of every number in any name.
   std::uint64_t highest_quarantined = 0;

@@ -10,27 +10,38 @@
 
 namespace holdfast {
 
-/// What LOCK remembers when names are gone.
+/// What LOCK remembers when names are gone. Two numbers, because a run that was
+/// killed in its very first save has used a number and lost nothing, while one
+/// whose checkpoints were all deleted has lost everything.
 struct LockMark {
-  std::uint64_t highest = 0; ///< The highest number ever used, for whatever.
-  std::uint64_t committed = 0; ///< The highest number ever committed.
+  /// The highest number ever used, for whatever: written before left-overs are
+  /// swept, so that no number is used twice.
+  std::uint64_t highest = 0;
+  /// The highest number that a checkpoint ever had under its final name.
+  std::uint64_t committed = 0;
 };
 
 /// LOCK: one writer. Three records of 512 bytes, each with its own digest: the
 /// owner (text, and the token of the fence), and two marks that are written in
-/// turn, so that a torn write leaves the other one. See docs/format.md.
+/// turn, so that a torn write leaves the other one. What is torn or damaged is
+/// ignored. See docs/commit_protocol.md.
 class WriterLock {
  public:
   /// How long a counter must stand still before a lock that the kernel does
   /// not keep may be taken from an owner on another host.
   static constexpr double kStaleSeconds = 600;
 
-  /// Takes the lock, waiting up to `wait_seconds`. `locked`, with the owner's
-  /// text, if somebody else has it. `root` and `clock` must outlive the lock.
+  /// Takes the lock, waiting up to `wait_seconds`, writes the owner with a new
+  /// token and makes LOCK and its name durable. `locked`, with the owner's
+  /// text, if somebody else has it. Where the kernel keeps no lock, an owner on
+  /// this system has it as long as it lives, and one on another system until
+  /// its counter stood still for `kStaleSeconds` of the wait. `root` and
+  /// `clock` must outlive the lock.
   [[nodiscard]] static std::unique_ptr<WriterLock> acquire(
       Directory& root,
       Clock& clock,
       double wait_seconds);
+  /// Gives the lock back; in a forked child it leaves it to the parent.
   ~WriterLock();
 
   [[nodiscard]] const LockMark& mark() const noexcept;
@@ -40,7 +51,8 @@ class WriterLock {
   void check();
 
   /// Writes a mark, checks the token, and makes it durable (step 7 of the
-  /// commit protocol). Numbers never go down.
+  /// commit protocol). Numbers never go down. After an error `mark()` is the
+  /// former one, and the disk has either.
   void record(LockMark mark);
 
  private:

@@ -30,16 +30,21 @@ struct Committed {
 /// older checkpoint as it was.
 class Transaction {
  public:
-  /// Step 1: fence, space for `expected_bytes` and a margin (`no_space`), mkdir
-  /// of the staging directory, which claims the next number. `writer` must
-  /// outlive this.
+  /// Step 1: fence, space for `expected_bytes`, 2 % and 16 MiB more
+  /// (`no_space`; a file system that says 0 or nothing is believed to have it),
+  /// mkdir of the staging directory, which claims the next number. `writer`
+  /// must outlive this.
   Transaction(Writer& writer, std::uint64_t expected_bytes);
   ~Transaction();
 
   [[nodiscard]] std::uint64_t sequence() const noexcept;
 
   /// Step 2: creates `path` (at most one sub-directory, made on demand), lets
-  /// `produce` write it, hashes on the way, syncs and closes.
+  /// `produce` write it, hashes on the way, syncs and closes. After an error
+  /// nothing more can be written or committed. `expected_bytes` is reserved in
+  /// advance where nothing is compressed; 0: unknown. `invalid_argument` for a
+  /// path that is not of that form, `duplicate_name` for one that is taken,
+  /// `limit_exceeded` beyond `kMaxParts`.
   PartFile write_part(
       const std::string& path,
       std::uint64_t expected_bytes,

@@ -45,12 +45,13 @@ struct Judgement {
 };
 
 enum class VerifyLevel {
-  quick, ///< The manifest, and every part's presence and size.
+  quick, ///< The manifest, and every part's presence and size (looked up twice
+         ///< if wrong).
   full, ///< And every byte.
 };
 
-/// Judges the checkpoint `name` of `root`. Opens nothing for writing; throws
-/// only if `root` itself is gone. System errors are retried a few times over
+/// Judges the checkpoint `name` of `root`. Opens nothing for writing, and throws
+/// nothing for what is on the disk. System errors are retried three times over
 /// about a second on `clock` before they count.
 [[nodiscard]] Judgement judge(
     Directory& root,

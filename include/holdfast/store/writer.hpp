@@ -29,7 +29,8 @@ class Writer {
   /// Takes the lock (`WriterLock::acquire`), records every number in sight in
   /// LOCK, and then sweeps left-over staging and trash; staging is renamed to
   /// trash first, so that a writer that was only suspended gets ENOENT at its
-  /// step 5. `clock` must outlive this.
+  /// step 5. What cannot be swept stays for the next writer. `clock` must
+  /// outlive this.
   Writer(std::shared_ptr<Directory> root, Clock& clock, double wait_seconds);
   ~Writer();
 
@@ -44,7 +45,8 @@ class Writer {
 
   /// Makes a name with the next number (1 + the highest ever used): calls
   /// `claim(number)`, which must create it exclusively, and again with a higher
-  /// number where that says `already_exists`.
+  /// number where that says `already_exists`. The number is spent even where
+  /// `claim` throws. `limit_exceeded` when there are no numbers left.
   std::uint64_t claim_number(
       const std::function<void(std::uint64_t)>& claim);
 
@@ -54,18 +56,25 @@ class Writer {
   void record_used(std::uint64_t sequence);
 
   /// Durably begins a line before it returns: from then on no crash can fall
-  /// back into the former one. `origin` 0: from nothing.
+  /// back into the former one. `origin` 0: from nothing. `invalid_argument` for
+  /// an origin beyond all numbers and for a tag that is no name; may be empty.
+  /// An error from the syncs at the end can leave the line unconfirmed.
   Line begin_line(std::uint64_t origin, const std::string& tag);
-  /// The newest line; nothing if nobody ever went back.
+  /// The newest line; nothing if nobody ever went back. `checksum_mismatch` if
+  /// its file is damaged: without its tag, beginning a line "again" would leave
+  /// the work done since. `foreign` if it contradicts its name.
   [[nodiscard]] std::optional<Line> current_line();
 
   /// Moves a damaged checkpoint to `.bad-...` and writes the reason beside its
-  /// files (REASON.txt). A name that cannot be renamed (full btrfs) stays.
+  /// files (REASON.txt). A name that cannot be renamed (full btrfs) stays,
+  /// without an error.
   void quarantine(const CheckpointName& name, const std::string& reason);
 
   /// Step 9 for one checkpoint: rename to `.trash-...`, sync the root, delete;
   /// where the rename fails (EXDEV, full disk) the manifest is unlinked first
-  /// and its directory synced. Refuses (`locked`) one that is being read.
+  /// and its directory synced. Refuses (`locked`) one that is being read. After
+  /// another error it is whole, or no reader accepts the rest; calling again
+  /// goes on where the name is still there.
   void remove(const CheckpointName& name);
 
   /// True if somebody holds a shared lock on its manifest.

@@ -1,0 +1,426 @@
+#pragma once
+
+#include <holdfast/store/writer.hpp>
+
+#include <holdfast/base/error.hpp>
+#include <holdfast/base/scope_exit.hpp>
+#include <holdfast/base/text.hpp>
+#include <holdfast/format/json.hpp>
+#include <holdfast/format/manifest.hpp>
+#include <holdfast/format/value.hpp>
+#include <holdfast/io/checksum.hpp>
+#include <holdfast/store/impl/names.ipp>
+#include <holdfast/store/names.hpp>
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+namespace holdfast {
+
+namespace detail {
+
+inline constexpr const char* kReasonName = "REASON.txt";
+inline constexpr std::size_t kMaxLineBytes = std::size_t{64} << 10;
+inline constexpr int kMaxClaims = 1000;
+
+/// A rename, and after an error a look at whether it has happened all the same
+/// (network file systems). True if the new name is there.
+HOLDFAST_INLINE bool renamed_all_the_same(
+    Directory& root,
+    const std::string& from,
+    const std::string& to) noexcept {
+  try {
+    return !root.exists(from) && root.exists(to);
+  } catch (...) {
+    return false;
+  }
+}
+
+/// Removes a directory whose name could not be changed: what makes it a
+/// checkpoint goes first, so that no reader takes the rest for one.
+HOLDFAST_INLINE void remove_manifest_first(
+    Directory& root,
+    const std::string& name) {
+  try {
+    const auto directory = root.open_directory(name);
+    try {
+      directory->remove_file(kManifestName);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::not_found) {
+        throw;
+      }
+    }
+    directory->sync();
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::not_found) {
+      return;
+    }
+    if (error.code() != ErrorCode::not_a_directory) {
+      throw;
+    }
+  }
+  remove_tree(root, name);
+}
+
+/// The link `point_symlink` works on, left by a crash.
+HOLDFAST_INLINE bool is_left_over_link(const DirectoryEntry& entry) noexcept {
+  std::string_view name = entry.name;
+  return entry.kind == FileKind::symlink && take_prefix(name, ".latest-") &&
+      name.size() == 32 && is_random_suffix(name);
+}
+
+HOLDFAST_INLINE std::string line_text(const Line& line, double wall_time) {
+  Values values;
+  values["format"] = kFormatVersion.major;
+  values["origin"] = line.origin;
+  values["sequence"] = line.sequence;
+  values["tag"] = line.tag;
+  values["wall_time"] = wall_time;
+  std::string text = to_json(Value(std::move(values)));
+  text.pop_back();
+  const std::string digest = digest_of(ByteView(std::string_view(text))).hex();
+  return text + ",\"xxh3_128\":\"" + digest + "\"}\n";
+}
+
+[[noreturn]] HOLDFAST_INLINE void throw_bad_line(
+    ErrorCode code,
+    const std::string& path,
+    const std::string& message) {
+  ErrorDetails details;
+  details.message = message;
+  details.path = path;
+  throw Error(code, std::move(details));
+}
+
+HOLDFAST_INLINE Line parse_line(
+    const LineName& name,
+    std::string_view text,
+    const std::string& path) {
+  constexpr std::size_t tail = 13 + 32 + 3; // ,"xxh3_128":"<hex>"} and newline
+  bool intact = text.size() > tail;
+  if (intact) {
+    const std::string_view head = text.substr(0, text.size() - tail);
+    intact = text.substr(head.size()) ==
+        ",\"xxh3_128\":\"" + digest_of(ByteView(head)).hex() + "\"}\n";
+  }
+  if (!intact) {
+    throw_bad_line(
+        ErrorCode::checksum_mismatch,
+        path,
+        "the line file is damaged: its tag cannot be told");
+  }
+  JsonLimits limits;
+  limits.max_bytes = kMaxLineBytes;
+  const Value value = from_json(text, limits);
+  const Values& values = value.object("line");
+  if (at(values, "format").as<int>("format") > kFormatVersion.major) {
+    throw_bad_line(
+        ErrorCode::unsupported_version,
+        path,
+        "the line file has a newer format");
+  }
+  Line line;
+  line.sequence = at(values, "sequence").as<std::uint64_t>("sequence");
+  line.origin = at(values, "origin").as<std::uint64_t>("origin");
+  line.tag = at(values, "tag").text("tag");
+  if (line.sequence != name.sequence || line.origin != name.origin) {
+    throw_bad_line(
+        ErrorCode::foreign, path, "the line file contradicts its name");
+  }
+  return line;
+}
+
+HOLDFAST_INLINE void write_small_file(
+    Directory& directory,
+    const std::string& name,
+    std::string_view text) {
+  const auto file = directory.create_file(name);
+  file->write(ByteView(text));
+  file->sync();
+  file->close();
+}
+
+} // namespace detail
+
+struct Writer::State {
+  State(std::shared_ptr<Directory> directory, Clock& clock_used)
+      : root(std::move(directory)), clock(clock_used) {}
+
+  std::shared_ptr<Directory> root;
+  Clock& clock;
+  std::unique_ptr<WriterLock> lock;
+  std::uint64_t highest = 0; ///< Of all numbers seen, made or given out.
+  bool lost = false;
+
+  void check_lock() {
+    if (!lost) {
+      lock->check();
+      return;
+    }
+    ErrorDetails details;
+    details.message = "another process has written to this directory";
+    details.path = root->path();
+    throw Error(ErrorCode::lost_lock, std::move(details));
+  }
+
+  void check_fence() {
+    check_lock();
+    const Catalog catalog = scan(*root);
+    if (catalog.highest > highest) {
+      lost = true;
+      check_lock();
+    }
+  }
+
+  /// Numbers in LOCK before the last name that carries them goes.
+  void keep_number(std::uint64_t sequence) {
+    if (lock->mark().highest < sequence) {
+      LockMark mark = lock->mark();
+      mark.highest = std::max(highest, sequence);
+      lock->record(mark);
+    }
+  }
+
+  void sweep() {
+    std::vector<std::string> doomed;
+    for (const DirectoryEntry& entry : root->list()) {
+      const ParsedName parsed = parse_name(entry.name);
+      try {
+        if (detail::is_left_over_link(entry)) {
+          root->remove_file(entry.name);
+        } else if (parsed.kind == NameKind::trash) {
+          doomed.push_back(entry.name);
+        } else if (parsed.kind == NameKind::staging) {
+          const std::string trash = trash_name(parsed.sequence);
+          try {
+            root->rename(entry.name, trash);
+          } catch (const Error&) {
+            if (!detail::renamed_all_the_same(*root, entry.name, trash)) {
+              detail::remove_manifest_first(*root, entry.name);
+              continue;
+            }
+          }
+          doomed.push_back(trash);
+        }
+      } catch (const Error&) { // The next writer tries again.
+      }
+    }
+    if (doomed.empty()) {
+      return;
+    }
+    root->sync();
+    for (const std::string& name : doomed) {
+      try {
+        remove_tree(*root, name);
+      } catch (const Error&) {
+      }
+    }
+  }
+};
+
+HOLDFAST_INLINE Writer::Writer(
+    std::shared_ptr<Directory> root,
+    Clock& clock,
+    double wait_seconds)
+    : state_(std::make_unique<State>(std::move(root), clock)) {
+  State& s = *state_;
+  s.lock = WriterLock::acquire(*s.root, clock, wait_seconds);
+  const Catalog catalog = scan(*s.root);
+  LockMark mark = s.lock->mark();
+  mark.highest = std::max(mark.highest, catalog.highest);
+  if (!catalog.checkpoints.empty()) {
+    mark.committed =
+        std::max(mark.committed, catalog.checkpoints.back().sequence);
+  }
+  mark.committed = std::max(mark.committed, catalog.highest_quarantined);
+  s.highest = mark.highest;
+  // Before the sweep: the names that go may be all that tells these numbers.
+  s.lock->record(mark);
+  try {
+    s.sweep();
+  } catch (const Error&) { // Left-overs harm nobody.
+  }
+}
+
+HOLDFAST_INLINE Writer::~Writer() = default;
+
+HOLDFAST_INLINE Directory& Writer::root() noexcept {
+  return *state_->root;
+}
+
+HOLDFAST_INLINE Clock& Writer::clock() noexcept {
+  return state_->clock;
+}
+
+HOLDFAST_INLINE const LockMark& Writer::mark() const noexcept {
+  return state_->lock->mark();
+}
+
+HOLDFAST_INLINE void Writer::check_fence() {
+  state_->check_fence();
+}
+
+HOLDFAST_INLINE std::uint64_t Writer::claim_number(
+    const std::function<void(std::uint64_t)>& claim) {
+  State& s = *state_;
+  for (int tries = 1;; ++tries) {
+    // Spent, whatever becomes of it.
+    const std::uint64_t number = s.highest + 1;
+    (void)detail::sequence_text(number);
+    s.highest = number;
+    try {
+      claim(number);
+      return number;
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::already_exists ||
+          tries == detail::kMaxClaims) {
+        throw;
+      }
+    }
+    s.highest = std::max(s.highest, scan(*s.root).highest);
+  }
+}
+
+HOLDFAST_INLINE void Writer::record_committed(std::uint64_t sequence) {
+  state_->check_lock();
+  state_->highest = std::max(state_->highest, sequence);
+  state_->lock->record({state_->highest, sequence});
+}
+
+HOLDFAST_INLINE void Writer::record_used(std::uint64_t sequence) {
+  state_->check_lock();
+  state_->highest = std::max(state_->highest, sequence);
+  state_->lock->record({state_->highest, 0});
+}
+
+HOLDFAST_INLINE Line Writer::begin_line(
+    std::uint64_t origin,
+    const std::string& tag) {
+  State& s = *state_;
+  if (!tag.empty() && !is_name(tag)) {
+    throw_invalid_argument("tag", "is not of [a-z0-9_-]{1,64}", tag);
+  }
+  s.check_fence();
+  if (origin > s.highest) {
+    throw_invalid_argument(
+        "origin", "is no number of this directory", std::to_string(origin));
+  }
+  Directory& root = *s.root;
+  std::unique_ptr<WritableFile> file;
+  Line line;
+  line.origin = origin;
+  line.tag = tag;
+  line.sequence = claim_number([&](std::uint64_t number) {
+    file = root.create_file(staging_name(number));
+  });
+  const std::string staging = staging_name(line.sequence);
+  ScopeExit remove_staging([&] {
+    try {
+      root.remove_file(staging);
+    } catch (...) { // The next writer sweeps it.
+    }
+  });
+  const std::string text = detail::line_text(line, s.clock.wall_seconds());
+  file->write(ByteView(std::string_view(text)));
+  file->sync();
+  file->close();
+  s.check_fence();
+  const std::string name = line_name(line.sequence, origin);
+  try {
+    root.rename(staging, name);
+  } catch (const Error&) {
+    if (!detail::renamed_all_the_same(root, staging, name)) {
+      throw;
+    }
+  }
+  remove_staging.dismiss();
+  root.sync();
+  record_used(line.sequence);
+  return line;
+}
+
+HOLDFAST_INLINE std::optional<Line> Writer::current_line() {
+  Directory& root = *state_->root;
+  const Catalog catalog = scan(root);
+  if (catalog.lines.empty()) {
+    return std::nullopt;
+  }
+  const LineName& newest = catalog.lines.back();
+  const std::string path = root.path() + "/" + newest.name;
+  try {
+    const Bytes bytes = read_file(root, newest.name, detail::kMaxLineBytes);
+    return detail::parse_line(newest, ByteView(bytes).text(), path);
+  } catch (const Error& error) {
+    throw error.at(path);
+  }
+}
+
+HOLDFAST_INLINE void Writer::quarantine(
+    const CheckpointName& name,
+    const std::string& reason) {
+  State& s = *state_;
+  s.check_fence();
+  s.keep_number(name.sequence);
+  const std::string target = quarantine_name(name.sequence);
+  try {
+    s.root->rename(name.name, target);
+  } catch (const Error&) {
+    if (!detail::renamed_all_the_same(*s.root, name.name, target)) {
+      return; // It stays: the next resume judges it again.
+    }
+  }
+  s.root->sync();
+  try {
+    const auto directory = s.root->open_directory(target);
+    detail::write_small_file(*directory, detail::kReasonName, reason + "\n");
+    directory->sync();
+  } catch (const Error&) { // For people only.
+  }
+}
+
+HOLDFAST_INLINE void Writer::remove(const CheckpointName& name) {
+  State& s = *state_;
+  s.check_fence();
+  if (is_being_read(name)) {
+    ErrorDetails details;
+    details.message = "the checkpoint is being read";
+    details.path = s.root->path() + "/" + name.name;
+    throw Error(ErrorCode::locked, std::move(details));
+  }
+  s.keep_number(name.sequence);
+  const std::string trash = trash_name(name.sequence);
+  try {
+    s.root->rename(name.name, trash);
+  } catch (const Error&) {
+    if (!detail::renamed_all_the_same(*s.root, name.name, trash)) {
+      detail::remove_manifest_first(*s.root, name.name);
+      return;
+    }
+  }
+  // A crash that brought the old name back, without its files, would make a
+  // lie of it.
+  s.root->sync();
+  remove_tree(*s.root, trash);
+}
+
+HOLDFAST_INLINE bool Writer::is_being_read(const CheckpointName& name) {
+  try {
+    const auto directory = state_->root->open_directory(name.name);
+    return !directory->open_file(kManifestName)->is_unlocked();
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::not_found) {
+      return false;
+    }
+    throw;
+  }
+}
+
+HOLDFAST_INLINE void Writer::point_latest(const std::string& name) noexcept {
+  try {
+    state_->root->point_symlink(kLatestName, name);
+  } catch (...) {
+  }
+}
+
+} // namespace holdfast
