@@ -4,6 +4,7 @@
 
 #include <holdfast/base/error.hpp>
 #include <holdfast/base/text.hpp>
+#include <holdfast/format/impl/shared.hpp>
 
 #include <charconv>
 #include <cmath>
@@ -39,7 +40,6 @@ struct ValueAccess {
   throw Error(ErrorCode::malformed_value, std::move(details));
 }
 
-/// Appends `text`, which is UTF-8, as a JSON string, escaping what must be.
 HOLDFAST_INLINE void append_json_text(std::string& out, std::string_view text) {
   constexpr const char* kHex = "0123456789abcdef";
   out += '"';

@@ -3,6 +3,7 @@
 #include <holdfast/format/json_walk.hpp>
 
 #include <holdfast/base/error.hpp>
+#include <holdfast/format/impl/shared.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -14,7 +15,7 @@ namespace holdfast {
 
 namespace detail {
 
-[[noreturn]] HOLDFAST_INLINE void throw_json_limit(
+HOLDFAST_INLINE void throw_json_limit(
     const char* message,
     std::size_t limit) {
   ErrorDetails details;

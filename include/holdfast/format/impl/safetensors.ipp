@@ -5,6 +5,7 @@
 #include <holdfast/base/checked.hpp>
 #include <holdfast/base/error.hpp>
 #include <holdfast/base/text.hpp>
+#include <holdfast/format/impl/shared.hpp>
 #include <holdfast/format/json.hpp>
 
 #include <algorithm>

@@ -3,8 +3,8 @@
 #include <holdfast/format/state_document.hpp>
 
 #include <holdfast/base/error.hpp>
+#include <holdfast/format/impl/shared.hpp>
 #include <holdfast/format/json.hpp>
-#include <holdfast/format/manifest.hpp>
 
 #include <algorithm>
 #include <string_view>
