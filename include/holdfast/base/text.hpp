@@ -33,6 +33,13 @@ namespace holdfast {
 /// Part and tag names: `[a-z0-9_-]{1,64}`.
 [[nodiscard]] bool is_name(std::string_view text) noexcept;
 
+struct SplitPath {
+  std::string parent; ///< Empty where the path is a bare name.
+  std::string name; ///< The last component.
+};
+/// Cuts a path before its last component; trailing slashes do not count.
+[[nodiscard]] SplitPath split_path(std::string_view path);
+
 /// "1.2 GB", "640 bytes": for people, decimal units.
 [[nodiscard]] std::string format_bytes(std::uint64_t bytes);
 

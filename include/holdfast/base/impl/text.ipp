@@ -227,4 +227,17 @@ HOLDFAST_INLINE std::string format_bytes(std::uint64_t bytes) {
       units[i];
 }
 
+HOLDFAST_INLINE SplitPath split_path(std::string_view path) {
+  while (path.size() > 1 && path.back() == '/') {
+    path.remove_suffix(1);
+  }
+  const std::size_t slash = path.rfind('/');
+  if (slash == std::string_view::npos) {
+    return SplitPath{"", std::string(path)};
+  }
+  return SplitPath{
+      std::string(path.substr(0, slash == 0 ? 1 : slash)),
+      std::string(path.substr(slash + 1))};
+}
+
 } // namespace holdfast

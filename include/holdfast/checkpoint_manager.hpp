@@ -1,0 +1,155 @@
+#pragma once
+
+#include <holdfast/engine/load.hpp>
+#include <holdfast/engine/manager.hpp>
+#include <holdfast/libtorch/adapters.hpp>
+#include <holdfast/libtorch/environment.hpp>
+#include <holdfast/libtorch/generator.hpp>
+#include <holdfast/state/adapter.hpp>
+#include <holdfast/state/builtin.hpp>
+
+#include <cstddef>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace holdfast {
+
+namespace detail {
+
+template <class T, class = void>
+struct DefaultName {
+  static constexpr const char* value = nullptr;
+};
+template <class T>
+struct DefaultName<T, std::void_t<decltype(StateAdapter<T>::default_name)>> {
+  static constexpr const char* value = StateAdapter<T>::default_name;
+};
+
+constexpr bool same_text(const char* a, const char* b) noexcept {
+  while (*a != '\0' && *a == *b) {
+    ++a;
+    ++b;
+  }
+  return *a == *b;
+}
+
+/// One argument of a manager: an object with a default name, or `named()`.
+template <class T>
+struct PartArgument {
+  static constexpr const char* default_name = DefaultName<T>::value;
+  static constexpr bool is_named = false;
+
+  static void add(PartSet& parts, T& object) {
+    parts.add(default_name, make_part(object));
+  }
+  static void add(Manager& manager, T& object) {
+    manager.add(default_name, object);
+  }
+};
+template <class T>
+struct PartArgument<Named<T>> {
+  static constexpr const char* default_name = nullptr;
+  static constexpr bool is_named = true;
+
+  static void add(PartSet& parts, const Named<T>& part) {
+    parts.add(part.name, make_part(part.object));
+  }
+  static void add(Manager& manager, const Named<T>& part) {
+    manager.add(part.name, part.object);
+  }
+};
+
+template <class... Parts>
+constexpr bool default_names_differ() {
+  const char* const names[] = {PartArgument<Parts>::default_name..., nullptr};
+  for (std::size_t i = 0; i < sizeof...(Parts); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      if (names[i] != nullptr && names[j] != nullptr &&
+          same_text(names[i], names[j])) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+/// Refuses at compile time what could only go wrong later.
+template <class Argument>
+constexpr bool check_argument() {
+  using T = std::remove_reference_t<Argument>;
+  constexpr bool is_named = PartArgument<std::remove_cv_t<T>>::is_named;
+  static_assert(
+      is_named || std::is_lvalue_reference_v<Argument>,
+      "holdfast: a part is held by reference, so it cannot be a temporary");
+  static_assert(
+      is_named || !std::is_const_v<T>,
+      "holdfast: a part is restored in place, so it cannot be const");
+  static_assert(
+      is_named || PartArgument<std::remove_cv_t<T>>::default_name != nullptr,
+      "holdfast: only a module, an optimizer, a scheduler and a data loader "
+      "have a name of their own; write holdfast::named(\"name\", object)");
+  return true;
+}
+
+} // namespace detail
+
+/// The manager of a LibTorch training loop:
+///
+///     holdfast::CheckpointManager checkpoints{
+///         "runs/digits", holdfast::Options().save_every(holdfast::steps(500)),
+///         model, optimizer, scheduler, batches};
+///
+/// Parts are held by reference, holders too, and must outlive the manager. The
+/// default generators are always saved, as part "rng". Write braces: with
+/// parentheses and nothing but temporaries C++ sees a function declaration.
+template <class... Parts>
+class CheckpointManager final : public Manager {
+  static_assert(
+      detail::default_names_differ<Parts...>(),
+      "holdfast: two parts of one kind need names; write "
+      "holdfast::named(\"generator\", object)");
+
+ public:
+  /// Each part is an object with a default name or a `named()` one.
+  template <class... Arguments>
+  CheckpointManager(
+      std::string directory,
+      Options options,
+      Arguments&&... parts)
+      : Manager(std::move(directory), std::move(options)) {
+    static_assert((detail::check_argument<Arguments>() && ... && true));
+    (detail::PartArgument<Parts>::add(*this, parts), ...);
+    add_reserved_part("rng", make_default_generators());
+    set_environment([] { return libtorch_environment(); });
+  }
+};
+
+template <class... Arguments>
+CheckpointManager(std::string, Options, Arguments&&...)
+    -> CheckpointManager<std::remove_cv_t<std::remove_reference_t<Arguments>>...>;
+
+/// Loads a checkpoint, or the newest valid one of a run directory, into some
+/// objects, without a manager: see `load(path, PartSet)`.
+template <
+    class Argument,
+    class... Arguments,
+    class = std::enable_if_t<
+        !std::is_same_v<std::remove_cv_t<std::remove_reference_t<Argument>>, PartSet>>>
+ResumeReport load(
+    const std::string& path,
+    Argument&& part,
+    Arguments&&... parts) {
+  static_assert(
+      (detail::check_argument<Argument>() && ... &&
+       detail::check_argument<Arguments>()));
+  PartSet set;
+  detail::PartArgument<std::remove_cv_t<std::remove_reference_t<Argument>>>::add(
+      set, part);
+  (detail::PartArgument<std::remove_cv_t<std::remove_reference_t<Arguments>>>::add(
+       set, parts),
+   ...);
+  return load(path, static_cast<const PartSet&>(set));
+}
+
+} // namespace holdfast

@@ -1,0 +1,17 @@
+#pragma once
+
+/// Everything that needs no LibTorch: any C++ trainer can checkpoint its own
+/// objects with a `holdfast::Manager`.
+#include <holdfast/base/error.hpp>
+#include <holdfast/base/metrics.hpp>
+#include <holdfast/base/progress.hpp>
+#include <holdfast/base/units.hpp>
+#include <holdfast/base/version.hpp>
+#include <holdfast/engine/load.hpp>
+#include <holdfast/engine/manager.hpp>
+#include <holdfast/engine/options.hpp>
+#include <holdfast/engine/report.hpp>
+#include <holdfast/engine/save_handle.hpp>
+#include <holdfast/state/adapter.hpp>
+#include <holdfast/state/builtin.hpp>
+#include <holdfast/state/extra_state.hpp>

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <holdfast/base/metrics.hpp>
+#include <holdfast/base/progress.hpp>
+#include <holdfast/format/manifest.hpp>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace holdfast {
+
+/// A committed checkpoint as data.
+struct CheckpointInfo {
+  std::string path; ///< The run directory's path and the name.
+  std::string name;
+  std::uint64_t sequence = 0;
+  std::int64_t step = 0;
+  Progress progress;
+  Metrics metrics; ///< Those of the call that saved it.
+  double wall_time = 0; ///< Seconds since 1970-01-01 UTC.
+  std::uint64_t bytes = 0; ///< On disk.
+  std::vector<std::string> reasons; ///< Why it was saved.
+  bool exact = true; ///< False if saved between a batch and its step.
+};
+
+[[nodiscard]] inline CheckpointInfo describe(
+    const std::string& root,
+    const std::string& name,
+    const Manifest& manifest) {
+  CheckpointInfo info;
+  info.path = root + "/" + name;
+  info.name = name;
+  info.sequence = manifest.sequence;
+  info.step = manifest.step;
+  info.progress = manifest.progress;
+  info.metrics = manifest.metrics;
+  info.wall_time = manifest.wall_time;
+  info.bytes = manifest.stored_bytes();
+  info.reasons = manifest.reasons;
+  info.exact = manifest.exact;
+  return info;
+}
+
+} // namespace holdfast

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <holdfast/base/config.hpp>
+
+#include <functional>
+#include <string>
+
+namespace holdfast {
+
+/// Something a manager did or met.
+struct Event {
+  enum class Kind {
+    resumed,
+    fresh_start,
+    saved,
+    save_failed,
+    passed_over, ///< A checkpoint that could not be used at a resume.
+    quarantined,
+    removed,
+    warning,
+  };
+  Kind kind = Kind::warning;
+  std::string checkpoint; ///< Name, where it is about one.
+  std::string text; ///< One line for people.
+};
+
+[[nodiscard]] const char* to_string(Event::Kind kind) noexcept;
+
+/// Called on the thread that called the manager, at its safe point. What it
+/// throws is swallowed.
+using EventHandler = std::function<void(const Event&)>;
+
+/// Prints `save_failed`, `passed_over`, `quarantined` and `warning` to stderr.
+void print_warnings(const Event& event);
+
+} // namespace holdfast
+
+#if HOLDFAST_HEADER_ONLY
+#include <holdfast/engine/impl/event.ipp>
+#endif

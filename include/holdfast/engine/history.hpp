@@ -1,0 +1,76 @@
+#pragma once
+
+#include <holdfast/base/config.hpp>
+#include <holdfast/engine/checkpoint_info.hpp>
+#include <holdfast/policy/retention.hpp>
+#include <holdfast/store/catalog.hpp>
+#include <holdfast/store/writer.hpp>
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace holdfast {
+
+/// The committed checkpoints of the current line and its ancestors, as their
+/// manifests tell them. Manifests are read once, when first needed; so a
+/// directory with thousands costs nothing before that. After a restart all is
+/// derived from the manifests again, never remembered.
+class History {
+ public:
+  /// `root` must outlive this.
+  explicit History(Directory& root) : root_(root) {}
+
+  /// Only checkpoints of this run are counted, ever.
+  void set_run(std::string run_id) {
+    run_id_ = std::move(run_id);
+  }
+  /// This process committed or fully verified `sequence`.
+  void mark_valid(std::uint64_t sequence) {
+    valid_.insert(sequence);
+  }
+  /// `sequence` is unconfirmed or was passed over: nothing to rely on.
+  void exclude(std::uint64_t sequence) {
+    excluded_.insert(sequence);
+  }
+  void set_resumed_from(std::uint64_t sequence) {
+    resumed_from_ = sequence;
+  }
+  void forget(std::uint64_t sequence) {
+    manifests_.erase(sequence);
+  }
+
+  /// Ascending. Directories whose manifest cannot be read, or which belong to
+  /// another run, are left out.
+  [[nodiscard]] std::vector<CheckpointInfo> list();
+  /// The same as retention sees it.
+  [[nodiscard]] std::vector<RetentionEntry> entries();
+  /// The best by `metric`; among equals the oldest; nothing if none has it.
+  [[nodiscard]] std::optional<CheckpointInfo> best(
+      const std::string& metric,
+      Best best);
+
+ private:
+  struct Known {
+    CheckpointInfo info;
+    bool ours = false;
+  };
+  /// Brings `manifests_` up to date with the directory.
+  void refresh();
+
+  Directory& root_;
+  std::string run_id_;
+  std::map<std::uint64_t, Known> manifests_;
+  std::set<std::uint64_t> valid_;
+  std::set<std::uint64_t> excluded_;
+  std::optional<std::uint64_t> resumed_from_;
+};
+
+} // namespace holdfast
+
+#if HOLDFAST_HEADER_ONLY
+#include <holdfast/engine/impl/history.ipp>
+#endif

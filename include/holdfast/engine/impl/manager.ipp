@@ -1,0 +1,309 @@
+#pragma once
+
+#include <holdfast/engine/manager.hpp>
+
+#include <holdfast/engine/history.hpp>
+#include <holdfast/engine/part_set.hpp>
+#include <holdfast/engine/running_means.hpp>
+#include <holdfast/engine/search.hpp>
+#include <holdfast/engine/write.hpp>
+#include <holdfast/io/process.hpp>
+#include <holdfast/policy/best.hpp>
+#include <holdfast/policy/trigger.hpp>
+#include <holdfast/store/catalog.hpp>
+#include <holdfast/store/writer.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+namespace holdfast {
+
+/// The manager's insides. Attached loaders hold a reference to it.
+struct Manager::State final : LoopControl {
+  State(std::string path, const Options& options)
+      : directory(std::move(path)),
+        settings(options.resolve()),
+        fork(fork_generation()) {}
+
+  // What was given.
+  std::string directory;
+  Settings settings;
+  PartSet parts;
+  std::function<Environment()> environment;
+  std::uint64_t fork;
+
+  // What a resume sets up.
+  std::shared_ptr<Directory> root;
+  std::unique_ptr<Writer> writer;
+  std::unique_ptr<History> history;
+  std::vector<Cursor*> cursors;
+  std::string run_id;
+  std::int64_t attempt = 0;
+  std::uint64_t line = 0;
+  std::optional<CheckpointIdentity> resumed_from;
+  double elapsed_before = 0;
+  double started_at = 0;
+
+  // Where the run stands.
+  Progress progress;
+  RunningMeans means;
+  TriggerPoint last_save;
+  Progress last_saved; ///< Where the newest checkpoint stands.
+  int failures = 0;
+  std::map<std::string, std::optional<double>> best_values;
+  bool best_known = false;
+  std::optional<Steps> step_goal;
+  std::optional<Epochs> epoch_goal;
+  std::atomic<bool> stop_requested{false};
+  /// After a resume in mid-epoch: to be put back at the next begin.
+  std::optional<RandomSnapshot> random_at_begin;
+
+  [[nodiscard]] bool stopping() const noexcept override {
+    return stop_requested.load(std::memory_order_relaxed) ||
+        (step_goal && progress.step >= step_goal->count);
+  }
+  void range_begins() override {
+    if (random_at_begin) {
+      random_at_begin->put_back();
+      random_at_begin.reset();
+    }
+  }
+
+  void emit(Event::Kind kind, std::string checkpoint, std::string text) const {
+    if (settings.on_event) {
+      try {
+        settings.on_event(
+            Event{kind, std::move(checkpoint), std::move(text)});
+      } catch (...) { // an event must not end a training run
+      }
+    }
+  }
+
+  void require_owner() const {
+    if (fork_generation() != fork) {
+      throw Error(
+          ErrorCode::forked,
+          "this process is a forked child; the manager belongs to its parent");
+    }
+  }
+  void require_resumed() const {
+    require_owner();
+    if (!writer) {
+      throw Error(
+          ErrorCode::not_resumed, "call resume() or start_fresh() first");
+    }
+  }
+  void require_not_resumed() const {
+    require_owner();
+    if (writer) {
+      throw Error(
+          ErrorCode::already_resumed,
+          "parts are added, and a run is resumed, only once and in this order");
+    }
+  }
+
+  [[nodiscard]] double elapsed() const {
+    return elapsed_before + settings.clock->monotonic_seconds() - started_at;
+  }
+  [[nodiscard]] TriggerPoint now() const {
+    return TriggerPoint{progress.step, progress.epoch, elapsed()};
+  }
+  [[nodiscard]] Environment record_environment() const {
+    Environment record = environment ? environment() : Environment();
+    for (const auto& tag : settings.tags) {
+      record.set(
+          "tag." + tag.first, tag.second, Severity::breaks_bit_equality);
+    }
+    return record;
+  }
+
+  // engine/impl/manager_resume.ipp
+  ResumeReport take(const std::function<ResumeReport()>& begin);
+  void close() noexcept;
+  ResumeReport go_on();
+  ResumeReport begin_fresh();
+  ResumeReport begin_at(SearchResult result, const Catalog& catalog);
+  void quarantine(SearchResult& result);
+  void attach_loaders();
+  [[nodiscard]] ResumeReport new_report() const;
+
+  // engine/impl/manager_save.ipp
+  [[nodiscard]] Values engine_values() const;
+  [[nodiscard]] Manifest manifest(
+      const Metrics& metrics,
+      std::vector<std::string> reasons) const;
+  SaveHandle save(const Metrics& metrics, std::vector<std::string> reasons);
+  void save_if_due(const Metrics& metrics, bool goal_reached);
+  void save_where_stopped();
+  [[nodiscard]] std::vector<std::string> new_bests(const Metrics& metrics);
+  void learn_bests();
+  void retain();
+};
+
+HOLDFAST_INLINE Manager::Manager(std::string directory, Options options)
+    : state_(std::make_unique<State>(std::move(directory), options)) {
+  if (state_->directory.empty()) {
+    throw_invalid_argument("directory", "must not be empty");
+  }
+}
+
+HOLDFAST_INLINE Manager::~Manager() {
+  if (fork_generation() == state_->fork) {
+    state_->close();
+  }
+}
+
+HOLDFAST_INLINE void Manager::add_part(
+    std::string name,
+    std::unique_ptr<Part> part) {
+  state_->require_not_resumed();
+  state_->parts.add(std::move(name), std::move(part));
+}
+
+HOLDFAST_INLINE void Manager::add_reserved_part(
+    std::string name,
+    std::unique_ptr<Part> part) {
+  state_->require_not_resumed();
+  state_->parts.add_reserved(std::move(name), std::move(part));
+}
+
+HOLDFAST_INLINE void Manager::set_environment(
+    std::function<Environment()> environment) {
+  state_->environment = std::move(environment);
+}
+
+HOLDFAST_INLINE void Manager::step(const Metrics& metrics) {
+  State& state = *state_;
+  state.require_resumed();
+  for (Cursor* cursor : state.cursors) {
+    state.progress.samples += cursor->commit();
+  }
+  ++state.progress.step;
+  ++state.progress.batch;
+  state.means.add(metrics);
+  state.random_at_begin.reset();
+  state.save_if_due(metrics, state.stopping());
+}
+
+HOLDFAST_INLINE void Manager::end_epoch(const Metrics& metrics) {
+  State& state = *state_;
+  state.require_resumed();
+  if (!epoch_done()) {
+    state.emit(
+        Event::Kind::warning,
+        "",
+        "end_epoch() was ignored: a stop ended the epoch early; guard "
+        "per-epoch code with epoch_done()");
+    return;
+  }
+  ++state.progress.epoch;
+  state.progress.batch = 0;
+  state.means.end_epoch();
+  state.random_at_begin.reset();
+  for (Cursor* cursor : state.cursors) {
+    cursor->start_epoch(state.progress.epoch);
+  }
+  const bool goal =
+      state.epoch_goal && state.progress.epoch >= state.epoch_goal->count;
+  state.save_if_due(metrics, goal || state.stopping());
+}
+
+HOLDFAST_INLINE SaveHandle Manager::save(const Metrics& metrics) {
+  state_->require_resumed();
+  return state_->save(metrics, {"asked for"});
+}
+
+HOLDFAST_INLINE bool Manager::running(Epochs goal) {
+  state_->require_resumed();
+  state_->epoch_goal = goal;
+  state_->step_goal.reset();
+  state_->save_where_stopped();
+  return !state_->stopping() && state_->progress.epoch < goal.count;
+}
+
+HOLDFAST_INLINE bool Manager::running(Steps goal) {
+  state_->require_resumed();
+  state_->step_goal = goal;
+  state_->epoch_goal.reset();
+  state_->save_where_stopped();
+  return !state_->stopping();
+}
+
+HOLDFAST_INLINE bool Manager::epoch_done() const {
+  state_->require_resumed();
+  if (!state_->stopping()) {
+    return true;
+  }
+  return !state_->cursors.empty() &&
+      std::all_of(
+             state_->cursors.begin(),
+             state_->cursors.end(),
+             [](const Cursor* cursor) { return cursor->at_end(); });
+}
+
+HOLDFAST_INLINE void Manager::request_stop() noexcept {
+  state_->stop_requested.store(true, std::memory_order_relaxed);
+}
+
+HOLDFAST_INLINE Progress Manager::progress() const {
+  Progress progress = state_->progress;
+  if (state_->writer) {
+    progress.elapsed_seconds = state_->elapsed();
+  }
+  return progress;
+}
+
+HOLDFAST_INLINE std::int64_t Manager::epoch() const {
+  return state_->progress.epoch;
+}
+
+HOLDFAST_INLINE double Manager::epoch_mean(const std::string& metric) const {
+  return state_->means.mean(metric);
+}
+
+HOLDFAST_INLINE std::vector<CheckpointInfo> Manager::list() const {
+  state_->require_resumed();
+  return state_->history->list();
+}
+
+HOLDFAST_INLINE std::optional<CheckpointInfo> Manager::latest() const {
+  const std::vector<CheckpointInfo> all = list();
+  return all.empty() ? std::nullopt : std::make_optional(all.back());
+}
+
+HOLDFAST_INLINE std::optional<CheckpointInfo> Manager::best(
+    const std::string& metric) const {
+  state_->require_resumed();
+  Best which = Best::lowest;
+  for (const KeepBest& rule : state_->settings.retention.best) {
+    if (rule.metric == metric) {
+      which = rule.best;
+    }
+  }
+  return state_->history->best(metric, which);
+}
+
+HOLDFAST_INLINE std::vector<RetentionDecision> Manager::plan() const {
+  state_->require_resumed();
+  std::vector<RetentionEntry> entries = state_->history->entries();
+  for (RetentionEntry& entry : entries) {
+    entry.being_read = state_->writer->is_being_read(CheckpointName{
+        entry.sequence,
+        entry.step,
+        checkpoint_name(entry.sequence, entry.step)});
+  }
+  return plan_retention(
+      std::move(entries),
+      state_->settings.clock->wall_seconds(),
+      state_->settings.retention);
+}
+
+HOLDFAST_INLINE const std::string& Manager::directory() const noexcept {
+  return state_->directory;
+}
+
+} // namespace holdfast
+
+#include <holdfast/engine/impl/manager_resume.ipp>
+#include <holdfast/engine/impl/manager_save.ipp>

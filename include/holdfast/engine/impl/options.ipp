@@ -1,0 +1,181 @@
+#pragma once
+
+#include <holdfast/engine/options.hpp>
+
+#include <holdfast/base/text.hpp>
+#include <holdfast/io/posix_file_system.hpp>
+
+#include <cmath>
+
+namespace holdfast {
+
+namespace detail {
+
+HOLDFAST_INLINE bool is_positive_time(std::chrono::duration<double> time) {
+  return std::isfinite(time.count()) && time.count() > 0;
+}
+
+} // namespace detail
+
+HOLDFAST_INLINE Options& Options::save_every(Steps interval) {
+  settings_.triggers.push_back(holdfast::save_every(interval));
+  return *this;
+}
+
+HOLDFAST_INLINE Options& Options::save_every(Epochs interval) {
+  settings_.triggers.push_back(holdfast::save_every(interval));
+  return *this;
+}
+
+HOLDFAST_INLINE Options& Options::save_every(
+    std::chrono::duration<double> interval) {
+  settings_.triggers.push_back(holdfast::save_every(interval));
+  return *this;
+}
+
+HOLDFAST_INLINE Options& Options::keep_last(std::size_t count) {
+  settings_.retention.last = count;
+  return *this;
+}
+
+HOLDFAST_INLINE Options& Options::keep_best(
+    std::string metric,
+    Best best,
+    std::size_t count) {
+  settings_.retention.best.push_back(
+      KeepBest{std::move(metric), best, count});
+  return *this;
+}
+
+HOLDFAST_INLINE Options& Options::keep_one_per(
+    std::chrono::duration<double> bucket) {
+  settings_.retention.per.push_back(KeepPer{bucket});
+  return *this;
+}
+
+HOLDFAST_INLINE Options& Options::keep_younger_than(
+    std::chrono::duration<double> age,
+    std::size_t floor) {
+  settings_.retention.younger = KeepYounger{age, floor};
+  return *this;
+}
+
+HOLDFAST_INLINE Options& Options::keep_all() {
+  keep_all_ = true;
+  return *this;
+}
+
+HOLDFAST_INLINE Options& Options::compression(Compression compression) {
+  settings_.compression = compression;
+  return *this;
+}
+
+HOLDFAST_INLINE Options& Options::lock_wait(
+    std::chrono::duration<double> time) {
+  settings_.lock_wait_seconds = time.count();
+  lock_wait_set_ = true;
+  return *this;
+}
+
+HOLDFAST_INLINE Options& Options::max_save_failures(int count) {
+  settings_.max_save_failures = count;
+  max_failures_set_ = true;
+  return *this;
+}
+
+HOLDFAST_INLINE Options& Options::tag(std::string name, std::string value) {
+  settings_.tags.emplace_back(std::move(name), std::move(value));
+  return *this;
+}
+
+HOLDFAST_INLINE Options& Options::on_event(EventHandler handler) {
+  settings_.on_event = std::move(handler);
+  handler_set_ = true;
+  return *this;
+}
+
+HOLDFAST_INLINE Options& Options::file_system(
+    std::shared_ptr<FileSystem> file_system) {
+  settings_.file_system = std::move(file_system);
+  return *this;
+}
+
+HOLDFAST_INLINE Options& Options::clock(Clock& clock) {
+  settings_.clock = &clock;
+  return *this;
+}
+
+HOLDFAST_INLINE Settings Options::resolve() const {
+  Settings settings = settings_;
+  for (const SaveEvery& rule : settings.triggers) {
+    const bool whole = rule.unit == SaveEvery::Unit::seconds ||
+        std::floor(rule.interval) == rule.interval;
+    if (!std::isfinite(rule.interval) || rule.interval <= 0 || !whole) {
+      throw_invalid_argument("save_every", "the interval must be positive");
+    }
+  }
+  if (settings.triggers.empty()) {
+    settings.triggers.push_back(holdfast::save_every(epochs(1)));
+  }
+  RetentionRules& rules = settings.retention;
+  const bool any_rule = rules.last || !rules.best.empty() ||
+      !rules.per.empty() || rules.younger;
+  if (keep_all_ && any_rule) {
+    throw_invalid_argument("keep_all", "excludes every other keep rule");
+  }
+  if (!keep_all_ && !any_rule) {
+    rules.last = 3;
+  }
+  if (rules.last && *rules.last == 0) {
+    throw_invalid_argument("keep_last", "at least one must be kept", "0");
+  }
+  for (const KeepBest& rule : rules.best) {
+    if (rule.metric.empty() || rule.count == 0) {
+      throw_invalid_argument("keep_best", "needs a metric and a count above 0");
+    }
+  }
+  for (const KeepPer& rule : rules.per) {
+    if (!detail::is_positive_time(rule.bucket)) {
+      throw_invalid_argument("keep_one_per", "the time must be positive");
+    }
+  }
+  if (rules.younger && !detail::is_positive_time(rules.younger->age)) {
+    throw_invalid_argument("keep_younger_than", "the age must be positive");
+  }
+  const auto level = settings.compression.zstd_level;
+  if (level && (*level < 1 || *level > 19)) {
+    throw_invalid_argument(
+        "compression", "zstd levels are 1 to 19", std::to_string(*level));
+  }
+  if (!lock_wait_set_) {
+    settings.lock_wait_seconds = 10;
+  }
+  if (!std::isfinite(settings.lock_wait_seconds) ||
+      settings.lock_wait_seconds < 0) {
+    throw_invalid_argument("lock_wait", "the time must not be negative");
+  }
+  if (!max_failures_set_) {
+    settings.max_save_failures = 3;
+  }
+  if (settings.max_save_failures < 0) {
+    throw_invalid_argument("max_save_failures", "must not be negative");
+  }
+  for (const auto& tag : settings.tags) {
+    if (!is_name(tag.first)) {
+      throw_invalid_argument(
+          "tag", "names match [a-z0-9_-]{1,64}", "'" + tag.first + "'");
+    }
+  }
+  if (!handler_set_) {
+    settings.on_event = print_warnings;
+  }
+  if (!settings.file_system) {
+    settings.file_system = default_file_system();
+  }
+  if (settings.clock == nullptr) {
+    settings.clock = &system_clock();
+  }
+  return settings;
+}
+
+} // namespace holdfast

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <holdfast/engine/report.hpp>
+
+#include <holdfast/base/text.hpp>
+
+#include <algorithm>
+#include <ostream>
+
+namespace holdfast {
+
+HOLDFAST_INLINE bool ResumeReport::exact() const noexcept {
+  if (checkpoint && !checkpoint->exact) {
+    return false;
+  }
+  return std::none_of(
+      differences.begin(), differences.end(), [](const auto& difference) {
+        return difference.severity == Severity::breaks_bit_equality;
+      });
+}
+
+HOLDFAST_INLINE std::string ResumeReport::to_string() const {
+  std::string text;
+  if (checkpoint) {
+    std::uint64_t bytes = 0;
+    for (const RestoredPart& part : parts) {
+      bytes += part.bytes;
+    }
+    text = "resumed " + checkpoint->name + " (epoch " +
+        std::to_string(checkpoint->progress.epoch) + ", batch " +
+        std::to_string(checkpoint->progress.batch) + ") from '" + directory +
+        "': " + std::to_string(parts.size()) + " parts, " +
+        format_bytes(bytes);
+    if (!checkpoint->exact) {
+      text += "\n  not exact: saved between a batch and its step";
+    }
+  } else {
+    text = "fresh start in '" + directory + "'";
+  }
+  for (const PassedOver& other : passed_over) {
+    text += "\n  passed over " + other.name + ": " +
+        holdfast::to_string(other.verdict) + ": " + other.reason;
+    if (other.quarantined) {
+      text += " (moved aside)";
+    }
+  }
+  if (steps_lost > 0) {
+    text += "\n  " + std::to_string(steps_lost) +
+        " steps of the newest checkpoint are lost";
+  }
+  for (const EnvironmentDifference& difference : differences) {
+    text += "\n  environment: " + difference.name + " was '" + difference.was +
+        "', is '" + difference.is + "' (" +
+        holdfast::to_string(difference.severity) + ")";
+  }
+  for (const std::string& note : notes) {
+    text += "\n  note: " + note;
+  }
+  return text;
+}
+
+HOLDFAST_INLINE std::ostream& operator<<(
+    std::ostream& stream,
+    const ResumeReport& report) {
+  return stream << report.to_string();
+}
+
+} // namespace holdfast

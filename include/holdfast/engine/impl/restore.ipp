@@ -1,0 +1,316 @@
+#pragma once
+
+#include <holdfast/engine/restore.hpp>
+
+#include <holdfast/format/safetensors.hpp>
+#include <holdfast/format/state_document.hpp>
+#include <holdfast/store/part_reader.hpp>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+namespace holdfast {
+
+namespace detail {
+
+[[noreturn]] HOLDFAST_INLINE void throw_wrong_bytes(const std::string& path) {
+  ErrorDetails details;
+  details.path = path;
+  details.message = "the bytes are not those of the manifest";
+  throw Error(ErrorCode::checksum_mismatch, std::move(details));
+}
+
+HOLDFAST_INLINE const PartFile* find_file(
+    const Manifest& manifest,
+    const std::string& path) {
+  const auto found = std::find_if(
+      manifest.parts.begin(),
+      manifest.parts.end(),
+      [&](const PartFile& file) { return file.path == path; });
+  return found == manifest.parts.end() ? nullptr : &*found;
+}
+
+/// Reads a file that is small enough to be parsed as a whole.
+HOLDFAST_INLINE Bytes read_part(Directory& checkpoint, const PartFile& file) {
+  PartReader reader(checkpoint, file);
+  Bytes bytes;
+  constexpr std::size_t kStep = std::size_t{1} << 20;
+  for (std::size_t got = kStep; got == kStep;) {
+    const std::size_t before = bytes.size();
+    bytes.resize(before + kStep);
+    got = 0;
+    while (got < kStep) {
+      const std::size_t count =
+          reader.read(bytes.data() + before + got, kStep - got);
+      if (count == 0) {
+        break;
+      }
+      got += count;
+    }
+    bytes.resize(before + got);
+  }
+  if (!reader.finish()) {
+    throw_wrong_bytes(file.path);
+  }
+  return bytes;
+}
+
+HOLDFAST_INLINE void read_exactly(
+    PartReader& reader,
+    const std::string& path,
+    std::byte* into,
+    std::uint64_t count) {
+  while (count > 0) {
+    const std::size_t got = reader.read(
+        into,
+        static_cast<std::size_t>(
+            std::min<std::uint64_t>(count, std::uint64_t{1} << 30)));
+    if (got == 0) {
+      throw_wrong_bytes(path); // shorter than its own header says
+    }
+    into += got;
+    count -= got;
+  }
+}
+
+/// One part on its way back.
+struct PendingPart {
+  const NamedPart* target = nullptr;
+  RestoredPart report;
+  std::unique_ptr<PartReader> reader; ///< Null without tensors.
+  std::string file;
+  Saved saved;
+  std::vector<std::uint64_t> sizes;
+  std::unique_ptr<Restore> restore;
+  std::vector<Bytes> staging;
+  std::vector<const std::byte*> bytes;
+};
+
+/// Joins what the file's header and state.json say about the tensors.
+HOLDFAST_INLINE void read_table(
+    Directory& checkpoint,
+    const Manifest& manifest,
+    const PartRecord& record,
+    PendingPart& pending) {
+  if (record.file.empty()) {
+    return;
+  }
+  const PartFile* file = find_file(manifest, record.file);
+  if (file == nullptr) {
+    ErrorDetails details;
+    details.path = record.file;
+    details.message = "state.json names a file that the manifest lacks";
+    throw Error(ErrorCode::malformed_manifest, std::move(details));
+  }
+  pending.file = record.file;
+  pending.reader = std::make_unique<PartReader>(checkpoint, *file);
+  Bytes raw;
+  const SafetensorsHeader header =
+      read_safetensors_header(*pending.reader, file->bytes, raw);
+  const bool same_names =
+      header.entries.size() == record.tensors.size() &&
+      std::equal(
+          header.entries.begin(),
+          header.entries.end(),
+          record.tensors.begin(),
+          [](const TensorEntry& entry, const TensorRecord& tensor) {
+            return entry.spec.name == tensor.name;
+          });
+  if (!same_names) {
+    ErrorDetails details;
+    details.path = record.file;
+    details.message = "state.json lists other tensors than the file";
+    throw Error(ErrorCode::malformed_tensors, std::move(details));
+  }
+  for (std::size_t i = 0; i < header.entries.size(); ++i) {
+    const TensorEntry& entry = header.entries[i];
+    pending.saved.tensors.push_back(TensorInfo{
+        entry.spec.name,
+        entry.spec.dtype,
+        entry.spec.shape,
+        record.tensors[i].strides,
+        record.tensors[i].aliases});
+    pending.sizes.push_back(entry.end - entry.begin);
+    pending.report.bytes += entry.end - entry.begin;
+  }
+  pending.report.tensors = header.entries.size();
+}
+
+HOLDFAST_INLINE void read_tensors(PendingPart& pending) {
+  const std::size_t count = pending.saved.tensors.size();
+  pending.staging.resize(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    std::byte* into = pending.restore->buffer(i);
+    if (into == nullptr) {
+      pending.staging[i].resize(static_cast<std::size_t>(pending.sizes[i]));
+      into = pending.staging[i].data();
+    }
+    read_exactly(*pending.reader, pending.file, into, pending.sizes[i]);
+    pending.bytes.push_back(into);
+  }
+  if (!pending.reader->finish()) {
+    throw_wrong_bytes(pending.file);
+  }
+  pending.reader.reset();
+}
+
+/// One error that lists all of `mismatches`, with the first one's code. A single
+/// one keeps its fields; several are lines of the message.
+[[noreturn]] HOLDFAST_INLINE void throw_mismatches(
+    const Mismatches& mismatches) {
+  const Mismatch& first = mismatches.front();
+  ErrorDetails details;
+  if (mismatches.size() == 1) {
+    details.name = first.name;
+    details.message = "the checkpoint does not match";
+    details.expected = first.expected;
+    details.found = first.found;
+    throw Error(first.code, std::move(details));
+  }
+  details.message = "the checkpoint does not match in " +
+      std::to_string(mismatches.size()) + " places:";
+  for (const Mismatch& mismatch : mismatches) {
+    details.message += "\n  '" + mismatch.name + "': ";
+    if (!mismatch.found.empty()) {
+      details.message += "found " + mismatch.found;
+    }
+    if (!mismatch.expected.empty()) {
+      details.message += mismatch.found.empty() ? "expected " : ", expected ";
+      details.message += mismatch.expected;
+    }
+    details.message += std::string(" (") + to_string(mismatch.code) + ")";
+  }
+  details.message += "\n ";
+  throw Error(first.code, std::move(details));
+}
+
+} // namespace detail
+
+struct PreparedRestore::State {
+  std::vector<detail::PendingPart> parts; ///< In the order of applying.
+  std::vector<RestoredPart> restored;
+  Values engine;
+};
+
+HOLDFAST_INLINE PreparedRestore::PreparedRestore(
+    Directory& checkpoint,
+    const Manifest& manifest,
+    const PartSet& parts,
+    Unregistered unregistered)
+    : state_(std::make_unique<State>()) {
+  const PartFile* state_file = detail::find_file(manifest, kStateName);
+  if (state_file == nullptr) {
+    throw Error(
+        ErrorCode::malformed_manifest, "the manifest names no state.json");
+  }
+  const Bytes text = detail::read_part(checkpoint, *state_file);
+  StateDocument document = parse_state_document(text);
+  state_->engine = std::move(document.engine);
+
+  Mismatches mismatches;
+  const Names names = parts.publish();
+  std::set<std::string> present;
+  for (PartRecord& record : document.parts) {
+    present.insert(record.name);
+    const NamedPart* target = parts.find(record.name);
+    if (target == nullptr) {
+      if (unregistered == Unregistered::refused) {
+        mismatches.push_back(Mismatch{
+            ErrorCode::part_unexpected,
+            record.name,
+            "",
+            "a part of kind '" + record.kind + "' that nobody registered"});
+      }
+      continue;
+    }
+    const std::string kind = target->part->kind();
+    if (kind != record.kind) {
+      mismatches.push_back(Mismatch{
+          ErrorCode::type_mismatch, record.name, kind, record.kind});
+      continue;
+    }
+    detail::PendingPart pending;
+    pending.target = target;
+    pending.report.name = record.name;
+    pending.report.kind = kind;
+    detail::read_table(checkpoint, manifest, record, pending);
+    pending.saved.values = std::move(record.values);
+    Mismatches own;
+    pending.restore = target->part->prepare(pending.saved, names, own);
+    for (Mismatch& mismatch : own) {
+      mismatch.name = record.name +
+          (mismatch.name.empty() ? "" : ": " + mismatch.name);
+      mismatches.push_back(std::move(mismatch));
+    }
+    state_->parts.push_back(std::move(pending));
+  }
+  for (const NamedPart& named_part : parts.all()) {
+    if (present.count(named_part.name) == 0) {
+      mismatches.push_back(Mismatch{
+          ErrorCode::part_missing,
+          named_part.name,
+          "a part of kind '" + named_part.part->kind() + "'",
+          "nothing in the checkpoint"});
+    }
+  }
+  if (!mismatches.empty()) {
+    detail::throw_mismatches(mismatches);
+  }
+  for (detail::PendingPart& pending : state_->parts) {
+    if (pending.reader) {
+      detail::read_tensors(pending);
+    }
+    state_->restored.push_back(pending.report);
+  }
+  std::stable_sort(
+      state_->parts.begin(),
+      state_->parts.end(),
+      [](const detail::PendingPart& a, const detail::PendingPart& b) {
+        return a.target->part->stage() < b.target->part->stage();
+      });
+}
+
+HOLDFAST_INLINE PreparedRestore::~PreparedRestore() = default;
+HOLDFAST_INLINE PreparedRestore::PreparedRestore(PreparedRestore&&) noexcept =
+    default;
+HOLDFAST_INLINE PreparedRestore& PreparedRestore::operator=(
+    PreparedRestore&&) noexcept = default;
+
+HOLDFAST_INLINE void PreparedRestore::apply() {
+  std::vector<detail::PendingPart>& parts = state_->parts;
+  // Random state comes after the callbacks, which may draw.
+  const auto random = std::find_if(
+      parts.begin(), parts.end(), [](const detail::PendingPart& pending) {
+        return pending.target->part->stage() == Stage::random;
+      });
+  auto next = parts.begin();
+  try {
+    for (; next != random; ++next) {
+      next->restore->apply(next->bytes);
+    }
+  } catch (...) {
+    // The one that threw takes back what it may have begun, too.
+    do {
+      next->restore->undo();
+    } while (next-- != parts.begin());
+    throw;
+  }
+  for (const detail::PendingPart& pending : parts) {
+    pending.target->part->restored();
+  }
+  for (; next != parts.end(); ++next) {
+    next->restore->apply(next->bytes);
+  }
+}
+
+HOLDFAST_INLINE const Values& PreparedRestore::engine() const noexcept {
+  return state_->engine;
+}
+
+HOLDFAST_INLINE const std::vector<RestoredPart>& PreparedRestore::restored()
+    const noexcept {
+  return state_->restored;
+}
+
+} // namespace holdfast

@@ -1,0 +1,180 @@
+#pragma once
+
+#include <holdfast/engine/search.hpp>
+
+#include <holdfast/store/verdict.hpp>
+
+#include <utility>
+
+namespace holdfast {
+
+HOLDFAST_INLINE ErrorCode code_of(Verdict verdict) noexcept {
+  switch (verdict) {
+    case Verdict::unstable:
+      return ErrorCode::unstable;
+    case Verdict::unreadable:
+      return ErrorCode::unreadable;
+    case Verdict::unsupported:
+      return ErrorCode::unsupported_version;
+    case Verdict::incomplete:
+      return ErrorCode::incomplete;
+    case Verdict::foreign:
+      return ErrorCode::foreign;
+    default:
+      return ErrorCode::damaged;
+  }
+}
+
+namespace detail {
+
+HOLDFAST_INLINE std::string checkpoint_path(
+    const Directory& root,
+    const CheckpointName& name) {
+  return root.path() + "/" + name.name;
+}
+
+/// A checkpoint that is not valid: throws if the search ends with it, else
+/// notes it down.
+HOLDFAST_INLINE void pass_over(
+    const Directory& root,
+    const CheckpointName& name,
+    const Judgement& judgement,
+    SearchResult& result) {
+  if (!judgement.may_pass_over()) {
+    ErrorDetails details;
+    details.path = checkpoint_path(root, name);
+    details.message = judgement.reason;
+    details.system_error = judgement.system_error;
+    throw Error(code_of(judgement.verdict), std::move(details));
+  }
+  PassedOver passed;
+  passed.name = name.name;
+  passed.step = name.step;
+  passed.verdict = judgement.verdict;
+  passed.reason = judgement.reason;
+  result.passed_over.push_back(std::move(passed));
+  if (judgement.verdict == Verdict::damaged && judgement.manifest) {
+    result.damaged.push_back(*judgement.manifest);
+  }
+}
+
+/// Tells a retention at work elsewhere that this checkpoint is being read; for
+/// as long as the file is held. Null where that is not possible.
+HOLDFAST_INLINE std::unique_ptr<ReadableFile> lease_of(
+    Directory& root,
+    const CheckpointName& name) {
+  try {
+    auto file = root.open_directory(name.name)->open_file(kManifestName);
+    return file->try_lock_shared() ? std::move(file) : nullptr;
+  } catch (const Error&) {
+    return nullptr; // the verdict will tell what is wrong with it
+  }
+}
+
+/// True if the candidate was prepared, false if it was passed over.
+HOLDFAST_INLINE bool try_candidate(
+    Directory& root,
+    const CheckpointName& name,
+    const PartSet& parts,
+    Unregistered unregistered,
+    Clock& clock,
+    SearchResult& result) {
+  const auto lease = lease_of(root, name);
+  const Judgement quick = judge(root, name, VerifyLevel::quick, clock);
+  if (quick.verdict != Verdict::valid) {
+    pass_over(root, name, quick, result);
+    return false;
+  }
+  const auto prepare = [&] {
+    const auto directory = root.open_directory(name.name);
+    result.found.emplace(Found{
+        name,
+        *quick.manifest,
+        PreparedRestore(*directory, *quick.manifest, parts, unregistered)});
+  };
+  try {
+    prepare();
+    return true;
+  } catch (const Error& error) {
+    // Wrong bytes can look like anything, a mismatch included. Only what a
+    // complete verification says counts.
+    const Judgement full = judge(root, name, VerifyLevel::full, clock);
+    if (full.verdict != Verdict::valid) {
+      pass_over(root, name, full, result);
+      return false;
+    }
+    if (error.code() == ErrorCode::checksum_mismatch) {
+      ErrorDetails details;
+      details.path = checkpoint_path(root, name);
+      details.message =
+          "two reads of it differ: the device or the way to it is broken";
+      throw Error(ErrorCode::unstable, std::move(details));
+    }
+    if (error.system_error() == 0) {
+      throw error.at(checkpoint_path(root, name));
+    }
+  }
+  // A system error that a complete read did not meet again: it has passed.
+  prepare();
+  return true;
+}
+
+} // namespace detail
+
+HOLDFAST_INLINE SearchResult search(
+    Directory& root,
+    const std::vector<CheckpointName>& candidates,
+    const PartSet& parts,
+    Unregistered unregistered,
+    Clock& clock) {
+  SearchResult result;
+  for (const CheckpointName& name : candidates) {
+    if (detail::try_candidate(
+            root, name, parts, unregistered, clock, result)) {
+      break;
+    }
+  }
+  return result;
+}
+
+HOLDFAST_INLINE void throw_nothing_usable(
+    const Directory& root,
+    const std::vector<PassedOver>& passed_over) {
+  ErrorDetails details;
+  details.path = root.path();
+  if (passed_over.empty()) {
+    details.message = "there is no checkpoint to use";
+  } else {
+    details.message = "no checkpoint can be used:";
+    for (const PassedOver& other : passed_over) {
+      details.message += "\n  " + other.name + ": " +
+          to_string(other.verdict) + ": " + other.reason;
+    }
+    details.message += "\n ";
+  }
+  throw Error(ErrorCode::no_usable_checkpoint, std::move(details));
+}
+
+HOLDFAST_INLINE void require_fresh(
+    const Directory& root,
+    const Catalog& catalog,
+    const LockMark& mark,
+    const std::vector<PassedOver>& passed_over) {
+  if (!passed_over.empty()) {
+    throw_nothing_usable(root, passed_over);
+  }
+  const std::uint64_t line = catalog.current_line();
+  const bool untouched = !catalog.has_trace() && mark.committed == 0;
+  const bool new_line = line != 0 && catalog.lines.back().origin == 0 &&
+      mark.committed < line && catalog.highest_quarantined < line;
+  if (!untouched && !new_line) {
+    ErrorDetails details;
+    details.path = root.path();
+    details.message =
+        "there are traces of a former run, but no checkpoint to resume from; "
+        "call start_fresh(tag) to begin anew";
+    throw Error(ErrorCode::no_usable_checkpoint, std::move(details));
+  }
+}
+
+} // namespace holdfast

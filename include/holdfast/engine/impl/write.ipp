@@ -1,0 +1,131 @@
+#pragma once
+
+#include <holdfast/engine/write.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace holdfast {
+
+namespace detail {
+
+/// A piece is hashed twice and written while it is still in the cache.
+inline constexpr std::size_t kPieceBytes = std::size_t{512} << 10;
+
+HOLDFAST_INLINE SafetensorsLayout layout_of(const CapturedPart& part) {
+  std::vector<TensorSpec> specs;
+  specs.reserve(part.state.tensors.size());
+  for (const TensorOut& tensor : part.state.tensors) {
+    specs.push_back(
+        TensorSpec{tensor.info.name, tensor.info.dtype, tensor.info.shape});
+  }
+  try {
+    return plan_safetensors(specs);
+  } catch (const Error& error) {
+    throw error.at("part " + part.name);
+  }
+}
+
+/// Writes one tensor's row-major bytes and returns their digest.
+HOLDFAST_INLINE Digest128 write_tensor(
+    ByteSink& sink,
+    const TensorSource& source,
+    std::uint64_t bytes,
+    Bytes& staging) {
+  Hasher hasher;
+  const std::byte* const data = source.data();
+  for (std::uint64_t offset = 0; offset < bytes;) {
+    const auto count = static_cast<std::size_t>(
+        std::min<std::uint64_t>(kPieceBytes, bytes - offset));
+    ByteView piece;
+    if (data != nullptr) {
+      piece = ByteView(data + offset, count);
+    } else {
+      staging.resize(kPieceBytes);
+      source.copy_out(offset, staging.data(), count);
+      piece = ByteView(staging.data(), count);
+    }
+    hasher.update(piece);
+    sink.write(piece);
+    offset += count;
+  }
+  return hasher.digest();
+}
+
+HOLDFAST_INLINE void write_tensors(
+    ByteSink& sink,
+    const CapturedPart& part,
+    const SafetensorsLayout& layout,
+    PartRecord& record) {
+  sink.write(ByteView(layout.header));
+  sink.border();
+  Bytes staging;
+  for (std::size_t i = 0; i < layout.entries.size(); ++i) {
+    const TensorEntry& entry = layout.entries[i];
+    const TensorOut& tensor = part.state.tensors[layout.sources[i]];
+    TensorRecord tensor_record;
+    tensor_record.name = tensor.info.name;
+    tensor_record.strides = tensor.info.strides;
+    tensor_record.aliases = tensor.info.aliases;
+    tensor_record.digest = write_tensor(
+        sink, *tensor.source, entry.end - entry.begin, staging);
+    record.tensors.push_back(std::move(tensor_record));
+    sink.border();
+  }
+}
+
+} // namespace detail
+
+HOLDFAST_INLINE std::string tensor_file(const CapturedPart& part) {
+  return part.name +
+      (part.kind == "module" ? "/model.safetensors" : "/state.safetensors");
+}
+
+HOLDFAST_INLINE CheckpointPlan plan_checkpoint(
+    const std::vector<CapturedPart>& parts) {
+  CheckpointPlan plan;
+  for (const CapturedPart& part : parts) {
+    plan.layouts.push_back(
+        part.state.tensors.empty() ? SafetensorsLayout()
+                                   : detail::layout_of(part));
+    plan.bytes += plan.layouts.back().file_bytes();
+  }
+  return plan;
+}
+
+HOLDFAST_INLINE Committed write_checkpoint(
+    Transaction& transaction,
+    const std::vector<CapturedPart>& parts,
+    const CheckpointPlan& plan,
+    Values engine,
+    Manifest manifest,
+    const Compression& compression) {
+  StateDocument document;
+  document.engine = std::move(engine);
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const CapturedPart& part = parts[i];
+    PartRecord record;
+    record.name = part.name;
+    record.kind = part.kind;
+    record.values = part.state.values;
+    if (!part.state.tensors.empty()) {
+      record.file = tensor_file(part);
+      transaction.write_part(
+          record.file,
+          plan.layouts[i].file_bytes(),
+          compression,
+          [&](ByteSink& sink) {
+            detail::write_tensors(sink, part, plan.layouts[i], record);
+          });
+    }
+    document.parts.push_back(std::move(record));
+  }
+  const std::string text = state_document_text(document);
+  transaction.write_part(
+      kStateName, text.size(), Compression(), [&](ByteSink& sink) {
+        sink.write(ByteView(text));
+      });
+  return transaction.commit(std::move(manifest));
+}
+
+} // namespace holdfast

@@ -1,0 +1,126 @@
+#pragma once
+
+#include <holdfast/base/config.hpp>
+#include <holdfast/base/metrics.hpp>
+#include <holdfast/base/progress.hpp>
+#include <holdfast/base/units.hpp>
+#include <holdfast/engine/checkpoint_info.hpp>
+#include <holdfast/engine/options.hpp>
+#include <holdfast/engine/report.hpp>
+#include <holdfast/engine/save_handle.hpp>
+#include <holdfast/policy/retention.hpp>
+#include <holdfast/state/adapter.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace holdfast {
+
+/// Checkpoints a training run into one directory. This class needs no LibTorch:
+/// any C++ trainer can `add()` its parts. LibTorch programs use the template
+/// `CheckpointManager`, which derives from this one, and pass it to functions
+/// and classes as `Manager&`.
+///
+/// Objects given to `add()` are held by reference, must outlive the manager and
+/// are read anew at each save. Neither copies nor moves. One thread at a time,
+/// `request_stop()` excepted. In a forked child every call throws `forked`, and
+/// the destructor does nothing.
+class Manager {
+ public:
+  /// `invalid_argument` for options that make no sense. Touches no disk.
+  explicit Manager(std::string directory, Options options = {});
+  /// Gives the directory back. Never throws, never saves.
+  virtual ~Manager();
+  Manager(const Manager&) = delete;
+  Manager& operator=(const Manager&) = delete;
+
+  /// Adds a part under `name` (`[a-z0-9_-]{1,64}`), before `resume()`.
+  template <class T>
+  void add(std::string name, T& object) {
+    add_part(std::move(name), make_part(object));
+  }
+  void add_part(std::string name, std::unique_ptr<Part> part);
+
+  /// Takes the directory, and puts the newest valid checkpoint of the current
+  /// line into all parts; a fresh start where there is no trace of a former
+  /// run. All or nothing: if it throws, no live object has changed. Also runs a
+  /// trial capture, so that what cannot be saved is said now.
+  ResumeReport resume();
+
+  /// Goes back to `checkpoint`, a checkpoint of this directory (its path or
+  /// its name), and begins a new line there: later ones are abandoned, not
+  /// deleted. The line is durable before this returns. With a `tag`, a call
+  /// that finds the newest line already carrying it is a `resume()`, so that a
+  /// job script may be run again verbatim after a preemption.
+  ResumeReport resume_from(
+      const std::string& checkpoint,
+      const std::string& tag = {});
+
+  /// Begins a new line from nothing, whatever the directory holds; a `resume()`
+  /// if the newest line already carries `tag`.
+  ResumeReport start_fresh(const std::string& tag);
+
+  /// One training step is done, and the position of attached loaders moves to
+  /// here. Saves when due. A failure to write throws only after
+  /// `Options::max_save_failures` of them in a row.
+  void step(const Metrics& metrics = {});
+
+  /// The epoch is complete: stands last in the epoch's code. Counts it, turns
+  /// attached loaders to the next one, and saves when due. Does nothing, and
+  /// reports it, if a stop ended the epoch early (see `epoch_done()`).
+  void end_epoch(const Metrics& metrics = {});
+
+  /// Saves now, whatever is due. What cannot be captured throws here; what
+  /// cannot be written throws in `SaveHandle::wait()`. Called with a batch
+  /// fetched but not stepped, it saves the last position and is not exact.
+  SaveHandle save(const Metrics& metrics = {});
+
+  /// False when the goal is reached or a stop was requested. The goal also ends
+  /// the ranges of attached loaders, and reaching it is a reason to save.
+  [[nodiscard]] bool running(Epochs goal);
+  [[nodiscard]] bool running(Steps goal);
+
+  /// True if the current epoch ran to its end, so that per-epoch code applies;
+  /// false if a stop or a goal in steps ended it early.
+  [[nodiscard]] bool epoch_done() const;
+
+  /// From any thread or a signal handler: the next `step()` or `end_epoch()`
+  /// saves, then `running()` is false and loaders' ranges end.
+  void request_stop() noexcept;
+
+  [[nodiscard]] Progress progress() const;
+  [[nodiscard]] std::int64_t epoch() const;
+  /// The mean of a metric over the steps of this epoch, resumed ones included.
+  [[nodiscard]] double epoch_mean(const std::string& metric) const;
+
+  /// Committed checkpoints of this run on the current line and its ancestors.
+  [[nodiscard]] std::vector<CheckpointInfo> list() const;
+  [[nodiscard]] std::optional<CheckpointInfo> latest() const;
+  /// The best by a `keep_best` metric; by any other, the lowest.
+  [[nodiscard]] std::optional<CheckpointInfo> best(
+      const std::string& metric) const;
+  /// What retention would keep and drop now, and why. Changes nothing.
+  [[nodiscard]] std::vector<RetentionDecision> plan() const;
+
+  [[nodiscard]] const std::string& directory() const noexcept;
+
+ protected:
+  /// For the LibTorch front: its own parts and its record of the environment.
+  void add_reserved_part(std::string name, std::unique_ptr<Part> part);
+  void set_environment(std::function<Environment()> environment);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+} // namespace holdfast
+
+#if HOLDFAST_HEADER_ONLY
+#include <holdfast/engine/impl/manager.ipp>
+#endif

@@ -1,0 +1,116 @@
+#pragma once
+
+#include <holdfast/base/config.hpp>
+#include <holdfast/engine/event.hpp>
+#include <holdfast/format/environment.hpp>
+#include <holdfast/io/file_system.hpp>
+#include <holdfast/io/process.hpp>
+#include <holdfast/policy/retention.hpp>
+#include <holdfast/policy/trigger.hpp>
+#include <holdfast/store/transaction.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace holdfast {
+
+/// No compression: the default. Tensor files open in any safetensors reader.
+[[nodiscard]] inline Compression uncompressed() {
+  return {};
+}
+/// zstd at `level`, 1 to 19. `zstd -d` gives the plain file back.
+[[nodiscard]] inline Compression zstd(int level = 3) {
+  Compression compression;
+  compression.zstd_level = level;
+  return compression;
+}
+
+/// Options as a manager uses them: complete and checked.
+struct Settings {
+  std::vector<SaveEvery> triggers;
+  RetentionRules retention;
+  Compression compression;
+  double lock_wait_seconds = 0;
+  int max_save_failures = 0;
+  std::vector<std::pair<std::string, std::string>> tags;
+  EventHandler on_event;
+  std::shared_ptr<FileSystem> file_system;
+  Clock* clock = nullptr;
+};
+
+/// How a manager saves and what it keeps. Every setter returns the options, so
+/// calls chain; a setter that adds a rule may be called more than once.
+class Options {
+ public:
+  Options() = default;
+
+  /// Saves every so many steps, epochs, or so much time; any of them when
+  /// several are given. Default: at the end of every epoch.
+  Options& save_every(Steps interval);
+  Options& save_every(Epochs interval);
+  Options& save_every(std::chrono::duration<double> interval);
+
+  /// Keeps the newest `count`. Default 3 where no other rule is given.
+  Options& keep_last(std::size_t count);
+  /// Keeps the `count` best by `metric`, and saves whenever there is a new best
+  /// one. NaN is never best; among equals the oldest is.
+  Options& keep_best(
+      std::string metric,
+      Best best = Best::lowest,
+      std::size_t count = 1);
+  /// Keeps one per hour, day or whatever: the first of each.
+  Options& keep_one_per(std::chrono::duration<double> bucket);
+  /// Keeps what is younger than `age`, and at least `floor` of all.
+  Options& keep_younger_than(
+      std::chrono::duration<double> age,
+      std::size_t floor = 1);
+  /// Keeps everything. Excludes every other keep rule.
+  Options& keep_all();
+
+  /// Default: none.
+  Options& compression(Compression compression);
+
+  /// How long to wait for another process to let go of the directory: a job
+  /// that is restarted elsewhere may overlap with the end of its former life.
+  /// Default 10 s.
+  Options& lock_wait(std::chrono::duration<double> time);
+
+  /// After so many scheduled saves in a row failed to be written, `step()` and
+  /// `end_epoch()` throw the error; until then it only goes to the events.
+  /// Default 3; 0: never.
+  Options& max_save_failures(int count);
+
+  /// A fact of the user's own that belongs to the run, such as a data set's
+  /// fingerprint: recorded, and a difference is reported as breaking equality.
+  Options& tag(std::string name, std::string value);
+
+  /// Receives every event instead of the default, which prints warnings and
+  /// failures to stderr, a line each. An empty function silences them.
+  Options& on_event(EventHandler handler);
+
+  /// For tests: where to write, and what time it is. `clock` must outlive the
+  /// manager.
+  Options& file_system(std::shared_ptr<FileSystem> file_system);
+  Options& clock(Clock& clock);
+
+  /// Fills in the defaults and checks everything: `invalid_argument` with the
+  /// option's name.
+  [[nodiscard]] Settings resolve() const;
+
+ private:
+  Settings settings_;
+  bool keep_all_ = false;
+  bool handler_set_ = false;
+  bool lock_wait_set_ = false;
+  bool max_failures_set_ = false;
+};
+
+} // namespace holdfast
+
+#if HOLDFAST_HEADER_ONLY
+#include <holdfast/engine/impl/options.ipp>
+#endif

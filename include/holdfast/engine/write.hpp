@@ -1,0 +1,44 @@
+#pragma once
+
+#include <holdfast/base/config.hpp>
+#include <holdfast/engine/part_set.hpp>
+#include <holdfast/format/manifest.hpp>
+#include <holdfast/format/safetensors.hpp>
+#include <holdfast/format/state_document.hpp>
+#include <holdfast/store/transaction.hpp>
+
+#include <cstdint>
+#include <vector>
+
+namespace holdfast {
+
+/// Where a part's tensors lie: "model/model.safetensors" for a module, so that
+/// its folder is a Hugging Face folder, "<part>/state.safetensors" for others.
+[[nodiscard]] std::string tensor_file(const CapturedPart& part);
+
+/// How the files of a checkpoint will look, before a byte of them is written.
+struct CheckpointPlan {
+  std::vector<SafetensorsLayout> layouts; ///< Per part; empty without tensors.
+  std::uint64_t bytes = 0; ///< Of all tensor files, uncompressed.
+};
+
+/// Throws what a reader would refuse: names, sizes, dtypes.
+[[nodiscard]] CheckpointPlan plan_checkpoint(
+    const std::vector<CapturedPart>& parts);
+
+/// Writes one checkpoint from captured parts, straight from their tensors and
+/// without a copy of the state, and commits it. `manifest` comes without its
+/// sequence and parts; `transaction` was begun for `plan.bytes`.
+Committed write_checkpoint(
+    Transaction& transaction,
+    const std::vector<CapturedPart>& parts,
+    const CheckpointPlan& plan,
+    Values engine,
+    Manifest manifest,
+    const Compression& compression);
+
+} // namespace holdfast
+
+#if HOLDFAST_HEADER_ONLY
+#include <holdfast/engine/impl/write.ipp>
+#endif
