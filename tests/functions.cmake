@@ -3,6 +3,47 @@
 find_package(Catch2 REQUIRED)
 include(Catch)
 
+option(HOLDFAST_TORCH_PCH
+  "Torch tests share a precompiled torch/torch.h (0.7 GB in the build folder)" ON)
+
+# Tests that need a Python with numpy and safetensors find it in the
+# environment variable HOLDFAST_PYTHON.
+if(NOT DEFINED HOLDFAST_PYTHON)
+  if(DEFINED ENV{HOLDFAST_PYTHON})
+    set(HOLDFAST_PYTHON $ENV{HOLDFAST_PYTHON} CACHE FILEPATH
+      "Python with numpy and safetensors, for tests that compare with them")
+  else()
+    find_program(HOLDFAST_PYTHON python3)
+  endif()
+endif()
+set(holdfast_test_environment ENVIRONMENT "HOLDFAST_PYTHON=${HOLDFAST_PYTHON}")
+# Catch2 v2 calls it a success when no test matches.
+set(holdfast_no_match FAIL_REGULAR_EXPRESSION "No test cases matched")
+
+add_custom_target(holdfast_core_tests)
+add_custom_target(holdfast_torch_tests)
+
+# The one precompiled header of the torch tests. Only LibTorch and Catch2 are
+# in it: it is never built again when Holdfast changes.
+function(_holdfast_use_torch_pch target)
+  if(NOT HOLDFAST_TORCH_PCH)
+    return()
+  endif()
+  if(NOT TARGET holdfast_torch_pch)
+    file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/tests/torch_pch.cpp CONTENT "\n" @ONLY)
+    add_library(holdfast_torch_pch OBJECT EXCLUDE_FROM_ALL
+      ${PROJECT_BINARY_DIR}/tests/torch_pch.cpp)
+    target_link_libraries(holdfast_torch_pch PRIVATE
+      holdfast::compiled holdfast_warnings Catch2::Catch2WithMain)
+    set(catch <catch2/catch.hpp>)
+    if(Catch2_VERSION VERSION_GREATER_EQUAL 3)
+      set(catch <catch2/catch_all.hpp>)
+    endif()
+    target_precompile_headers(holdfast_torch_pch PRIVATE <torch/torch.h> ${catch})
+  endif()
+  target_precompile_headers(${target} REUSE_FROM holdfast_torch_pch)
+endfunction()
+
 # A torch-free test program. Every TEST_CASE is a CTest test of its own, called
 # "<unit>: <behaviour>".
 #
@@ -14,7 +55,9 @@ function(holdfast_add_core_tests target)
   target_link_libraries(${target} PRIVATE
     holdfast::core_compiled holdfast_warnings holdfast_sanitizers
     Catch2::Catch2WithMain)
-  catch_discover_tests(${target} PROPERTIES LABELS core TIMEOUT 120)
+  add_dependencies(holdfast_core_tests ${target})
+  catch_discover_tests(${target} PROPERTIES
+    LABELS core TIMEOUT 120 ${holdfast_test_environment} ${holdfast_no_match})
 endfunction()
 
 # A test program that links LibTorch: loading it takes most of a second, so the
@@ -32,8 +75,11 @@ function(holdfast_add_torch_tests target)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_link_libraries(${target} PRIVATE
     holdfast::compiled holdfast_warnings Catch2::Catch2WithMain)
+  _holdfast_use_torch_pch(${target})
+  add_dependencies(holdfast_torch_tests ${target})
   add_test(NAME ${target} COMMAND ${target} ~[cuda])
-  set_tests_properties(${target} PROPERTIES LABELS torch TIMEOUT 300)
+  set_tests_properties(${target} PROPERTIES
+    LABELS torch TIMEOUT 300 PROCESSORS 2 ${holdfast_test_environment})
 
   set(cuda)
   foreach(source IN LISTS arg_SOURCES)
@@ -46,6 +92,7 @@ function(holdfast_add_torch_tests target)
       sh ${PROJECT_SOURCE_DIR}/tests/support/run_on_gpu.sh
       ${HOLDFAST_LIBTORCH_CUDA} $<TARGET_FILE:${target}> [cuda])
     set_tests_properties("${target} [cuda]" PROPERTIES
-      LABELS "torch;cuda" TIMEOUT 300 SKIP_RETURN_CODE 77 RUN_SERIAL ON)
+      LABELS "torch;cuda" TIMEOUT 300 SKIP_RETURN_CODE 77 RUN_SERIAL ON
+      ${holdfast_test_environment} ${holdfast_no_match})
   endif()
 endfunction()
