@@ -33,8 +33,7 @@ ByteView view(const std::string& text) {
 
 /// A disk, the faults before it, and an open directory.
 struct Rig {
-  std::shared_ptr<MemoryFileSystem> disk =
-      std::make_shared<MemoryFileSystem>();
+  std::shared_ptr<MemoryFileSystem> disk = std::make_shared<MemoryFileSystem>();
   FaultFileSystem faulty{disk};
   std::shared_ptr<Directory> root = faulty.open_root("r", Create::yes);
 };
@@ -117,8 +116,7 @@ TEST_CASE("fault file system: counts and logs every call", "[testing][fault]") {
   CHECK(code_of([&] { use_everything(faulty); }) == "io_error");
   CHECK(
       faulty.log() ==
-      std::vector<std::string>{
-          "open_root r  <- error " + std::to_string(EIO)});
+      std::vector<std::string>{"open_root r  <- error " + std::to_string(EIO)});
   CHECK(faulty.operations() == kOperations + 1);
 }
 
@@ -142,15 +140,24 @@ TEST_CASE(
     "fault file system: errors have the code of a real disk's",
     "[testing][fault]") {
   const std::pair<int, const char*> expected[] = {
-      {ENOENT, "not_found"},        {EEXIST, "already_exists"},
-      {ENOTEMPTY, "already_exists"}, {ENOSPC, "no_space"},
-      {EDQUOT, "no_space"},         {EFBIG, "no_space"},
-      {EACCES, "permission_denied"}, {EPERM, "permission_denied"},
-      {EROFS, "read_only"},         {ENOTDIR, "not_a_directory"},
-      {ELOOP, "not_a_directory"},   {EXDEV, "cross_device"},
-      {ENOSYS, "not_supported"},    {EOPNOTSUPP, "not_supported"},
-      {ENOLCK, "not_supported"},    {EIO, "io_error"},
-      {EMFILE, "io_error"},         {ESTALE, "io_error"}};
+      {ENOENT, "not_found"},
+      {EEXIST, "already_exists"},
+      {ENOTEMPTY, "already_exists"},
+      {ENOSPC, "no_space"},
+      {EDQUOT, "no_space"},
+      {EFBIG, "no_space"},
+      {EACCES, "permission_denied"},
+      {EPERM, "permission_denied"},
+      {EROFS, "read_only"},
+      {ENOTDIR, "not_a_directory"},
+      {ELOOP, "not_a_directory"},
+      {EXDEV, "cross_device"},
+      {ENOSYS, "not_supported"},
+      {EOPNOTSUPP, "not_supported"},
+      {ENOLCK, "not_supported"},
+      {EIO, "io_error"},
+      {EMFILE, "io_error"},
+      {ESTALE, "io_error"}};
   for (const auto& [system_error, code] : expected) {
     CAPTURE(system_error);
     Rig rig;
@@ -196,8 +203,8 @@ TEST_CASE("fault file system: which operation fails", "[testing][fault]") {
   SECTION("only on certain names") {
     rig.faulty.plan(Fault::error(EIO).named("/LOCK"));
     CHECK(create("a") == ok);
-    CHECK(code_of([&] { (void)rig.root->open_lock_file("LOCK"); }) ==
-          "io_error");
+    CHECK(
+        code_of([&] { (void)rig.root->open_lock_file("LOCK"); }) == "io_error");
   }
   SECTION("the fault planned first decides, others go on counting") {
     rig.faulty.plan(Fault::error(EROFS).on({Operation::create_file}).at(1));
@@ -228,9 +235,7 @@ TEST_CASE("fault file system: which operation fails", "[testing][fault]") {
   }
 }
 
-TEST_CASE(
-    "fault file system: an error after it happened",
-    "[testing][fault]") {
+TEST_CASE("fault file system: an error after it happened", "[testing][fault]") {
   Rig rig;
   put_file(*rig.root, "f", "x");
   rig.faulty.plan(Fault::error(EIO).applied());
@@ -278,8 +283,9 @@ TEST_CASE(
     CHECK(faulty.power_is_cut());
     CHECK(faulty.operations() == n);
     CHECK(faulty.faults() == 1);
-    CHECK(code_of([&] { (void)faulty.open_root("r", Create::yes); }) ==
-          "io_error");
+    CHECK(code_of([&] {
+            (void)faulty.open_root("r", Create::yes);
+          }) == "io_error");
     CHECK(faulty.operations() == n);
     CHECK(disk->exists("r/f") == (n > 2));
     faulty.clear_faults();
@@ -315,8 +321,7 @@ TEST_CASE(
   // ... before the machine has started again.
   rig.disk->cut_power(LossPattern::all_kept());
   const auto booted = rig.disk->open_root("r", Create::no);
-  CHECK(
-      booted->open_lock_file("LOCK")->try_lock() == LockResult::acquired);
+  CHECK(booted->open_lock_file("LOCK")->try_lock() == LockResult::acquired);
 }
 
 TEST_CASE("fault file system: syncs that fail or lie", "[testing][fault]") {
@@ -426,8 +431,9 @@ TEST_CASE("fault file system: what is no error", "[testing][fault]") {
   CHECK(lock->try_lock() == LockResult::acquired);
 }
 
-TEST_CASE("fault file system: somebody else acts in between",
-          "[testing][fault]") {
+TEST_CASE(
+    "fault file system: somebody else acts in between",
+    "[testing][fault]") {
   Rig rig;
   put_file(*rig.root, "f", "x");
   std::vector<std::string> heard;

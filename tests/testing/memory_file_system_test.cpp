@@ -203,16 +203,14 @@ TEST_CASE("memory file system: directories and what is in them", "[testing]") {
     CHECK(
         after(disk, LossPattern::all_lost())->list_all() ==
         Paths{"r/", "r/d/"});
-    CHECK(
-        after(disk, LossPattern::all_kept())->read_text("r/d/f") == "x");
+    CHECK(after(disk, LossPattern::all_kept())->read_text("r/d/f") == "x");
   }
   SECTION("what was removed may come back, and not the other way round") {
     inner->sync();
     root->sync();
     inner->remove_file("f");
     root->remove_directory("d");
-    CHECK(
-        after(disk, LossPattern::all_lost())->read_text("r/d/f") == "x");
+    CHECK(after(disk, LossPattern::all_lost())->read_text("r/d/f") == "x");
     CHECK(after(disk, LossPattern::all_kept())->list_all() == Paths{"r/"});
     // The file is gone, its directory is not.
     CHECK(
@@ -290,14 +288,12 @@ TEST_CASE("memory file system: a file overwritten in place", "[testing]") {
     lock->sync();
     lock->write_at(500, std::string(24, 'X'));
     CHECK(
-        after(
-            disk, LossPattern::data_torn(Sectors::even, 512))
+        after(disk, LossPattern::data_torn(Sectors::even, 512))
             ->read_text("r/LOCK") ==
         std::string(500, 'a') + std::string(12, 'X') + std::string(512, 'b') +
             std::string(512, 'c'));
     CHECK(
-        after(
-            disk, LossPattern::data_torn(Sectors::odd, 512))
+        after(disk, LossPattern::data_torn(Sectors::odd, 512))
             ->read_text("r/LOCK") ==
         std::string(512, 'a') + std::string(12, 'X') + std::string(500, 'b') +
             std::string(512, 'c'));
@@ -308,8 +304,7 @@ TEST_CASE("memory file system: a file overwritten in place", "[testing]") {
     const std::string text =
         after(disk, LossPattern::only_data_kept(1))->read_text("r/LOCK");
     CHECK(
-        text ==
-        "000000 former owner" + std::string(1024 - 19, '\0') + "third");
+        text == "000000 former owner" + std::string(1024 - 19, '\0') + "third");
   }
 }
 
@@ -431,9 +426,7 @@ TEST_CASE(
   CHECK(verdict.incomplete == 0);
 }
 
-TEST_CASE(
-    "memory file system: each sync left out is found out",
-    "[testing]") {
+TEST_CASE("memory file system: each sync left out is found out", "[testing]") {
   SECTION("of a part: a complete manifest with a torn part") {
     Protocol protocol;
     protocol.sync_part = false;
@@ -729,7 +722,12 @@ TEST_CASE("memory file system: roots and links on the way", "[testing]") {
   disk.make_symlink("a/absolute", "/a/b");
   disk.make_symlink("loop", "loop");
   for (const char* const path :
-       {"a/b", "/a/b/", "./a//b", "home/b", "home/up", "a/absolute",
+       {"a/b",
+        "/a/b/",
+        "./a//b",
+        "home/b",
+        "home/up",
+        "a/absolute",
         "a/b/../b"}) {
     CAPTURE(path);
     CHECK(disk.open_root(path, Create::no)->identity() == root->identity());
@@ -747,7 +745,9 @@ TEST_CASE("memory file system: helpers damage for good", "[testing]") {
   const auto root = disk.open_root("r", Create::yes);
   disk.write_file("r/d/f", view("abc"));
   disk.write_file("r/g", view("xyz"));
-  const auto lost = [&] { return after(disk, LossPattern::all_lost()); };
+  const auto lost = [&] {
+    return after(disk, LossPattern::all_lost());
+  };
 
   SECTION("bytes") {
     disk.flip_bit("r/d/f", 9);
@@ -802,8 +802,7 @@ TEST_CASE("memory file system: helpers damage for good", "[testing]") {
     CHECK(disk.pending_operations() == 3);
     disk.sync_all();
     CHECK(disk.pending_operations() == 0);
-    CHECK(
-        lost()->list_all("r") == Paths{"d/", "d/f", "d/new", "h"});
+    CHECK(lost()->list_all("r") == Paths{"d/", "d/f", "d/new", "h"});
     CHECK(lost()->read_text("r/d/new") == "1");
   }
 }
@@ -813,8 +812,7 @@ TEST_CASE("memory file system: without locks", "[testing]") {
   disk.set_locks_supported(false);
   const auto root = disk.open_root("r", Create::yes);
   put_file(*root, "f", "x");
-  CHECK(
-      root->open_lock_file("LOCK")->try_lock() == LockResult::not_supported);
+  CHECK(root->open_lock_file("LOCK")->try_lock() == LockResult::not_supported);
   CHECK_FALSE(root->open_file("f")->try_lock_shared());
   CHECK(root->open_file("f")->is_unlocked());
 }

@@ -90,12 +90,12 @@ class Fault {
   /// The operation fails with this errno, its `ErrorCode` as for a real disk,
   /// and does not happen. What the contract does not report as an error comes
   /// back as it demands: ENOLCK, ENOSYS and EOPNOTSUPP as a file system without
-  /// locks or reservations, EAGAIN as a lock that is held by others. EINTR never
-  /// passes the seam and is `invalid_argument`.
+  /// locks or reservations, EAGAIN as a lock that is held by others. EINTR
+  /// never passes the seam and is `invalid_argument`.
   ///
-  /// A failed sync of a file marks its bytes clean, as Linux does: further syncs
-  /// report success and make nothing durable, until a lock file is written to
-  /// again.
+  /// A failed sync of a file marks its bytes clean, as Linux does: further
+  /// syncs report success and make nothing durable, until a lock file is
+  /// written to again.
   [[nodiscard]] static Fault error(int system_error);
   /// A write (other operations do not match) writes half of its bytes, then
   /// fails.
@@ -185,7 +185,8 @@ class FaultFileSystem final : public FileSystem {
   /// How often a fault struck; a test that waits for one must check it. A cut
   /// power counts once.
   [[nodiscard]] std::uint64_t faults() const;
-  /// One line per operation: "rename runs/a/x -> y", with the fault that struck.
+  /// One line per operation: "rename runs/a/x -> y", with the fault that
+  /// struck.
   [[nodiscard]] std::vector<std::string> log() const;
   void clear_log();
 

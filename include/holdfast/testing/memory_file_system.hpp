@@ -83,9 +83,7 @@ class MemoryFileSystem final : public FileSystem {
   /// Room for that many bytes in files, and for that many files, directories
   /// and links. A write that does not fit writes what does, then throws
   /// `no_space`. Less than what is there already is allowed.
-  void set_capacity(
-      std::uint64_t bytes,
-      std::uint64_t files = kUnlimited);
+  void set_capacity(std::uint64_t bytes, std::uint64_t files = kUnlimited);
   /// Without locks: `not_supported`, as on some network file systems.
   void set_locks_supported(bool supported);
 

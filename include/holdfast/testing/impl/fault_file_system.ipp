@@ -106,10 +106,7 @@ HOLDFAST_INLINE PowerCut::PowerCut(const std::string& path)
         return details;
       }()) {}
 
-HOLDFAST_INLINE Fault::Fault(
-    Kind kind,
-    int system_error,
-    Operations operations)
+HOLDFAST_INLINE Fault::Fault(Kind kind, int system_error, Operations operations)
     : kind_(kind), system_error_(system_error), operations_(operations) {}
 
 HOLDFAST_INLINE Fault Fault::error(int system_error) {
@@ -678,8 +675,7 @@ class FaultyDirectory final : public Directory {
     return pass(Operation::list, [&] { return inner_.list(); });
   }
   [[nodiscard]] bool exists(const std::string& name) override {
-    return pass(
-        Operation::exists, name, [&] { return inner_.exists(name); });
+    return pass(Operation::exists, name, [&] { return inner_.exists(name); });
   }
   [[nodiscard]] std::unique_ptr<WritableFile> create_file(
       const std::string& name) override {
@@ -778,9 +774,7 @@ HOLDFAST_INLINE std::shared_ptr<Directory> FaultFileSystem::open_root(
     const std::string& path,
     Create create) {
   return std::make_shared<detail::FaultyDirectory>(
-      state_,
-      nullptr,
-      state_->pass(Operation::open_root, path, {}, [&] {
+      state_, nullptr, state_->pass(Operation::open_root, path, {}, [&] {
         return state_->inner->open_root(path, create);
       }));
 }

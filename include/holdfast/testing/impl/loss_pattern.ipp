@@ -92,9 +92,8 @@ HOLDFAST_INLINE LossPattern LossPattern::first_names_kept(std::size_t count) {
   return pattern;
 }
 
-HOLDFAST_INLINE LossPattern LossPattern::rename_torn(
-    RenameTear tear,
-    std::size_t index) {
+HOLDFAST_INLINE LossPattern
+LossPattern::rename_torn(RenameTear tear, std::size_t index) {
   LossPattern pattern;
   pattern.rename_tear = tear;
   pattern.torn_rename = index;

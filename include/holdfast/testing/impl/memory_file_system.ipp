@@ -300,7 +300,7 @@ struct MemoryDisk {
 
   template <class Change>
   [[nodiscard]] std::vector<Pending<Change>> pending(
-      std::vector<Change> MemoryNode::* list) const {
+      std::vector<Change> MemoryNode::*list) const {
     std::vector<Pending<Change>> all;
     for (const auto& [id, node] : nodes) {
       for (const Change& change : node.*list) {
@@ -362,8 +362,7 @@ HOLDFAST_INLINE bool survives(
 
 /// Some disks were nearly done, some had hardly begun: three keep rates.
 HOLDFAST_INLINE bool random_survives(std::uint64_t seed, LossRandom& random) {
-  const std::uint64_t rate =
-      seed % 3 == 0 ? 50 : (seed % 3 == 1 ? 85 : 15);
+  const std::uint64_t rate = seed % 3 == 0 ? 50 : (seed % 3 == 1 ? 85 : 15);
   return random.below(100) < rate;
 }
 
@@ -473,7 +472,9 @@ HOLDFAST_INLINE std::shared_ptr<Bytes> surviving_content(
     const MemoryNode& node,
     const std::vector<DataFate>& fates) {
   constexpr std::uint64_t kAtom = 512;
-  const auto whole = [](const DataFate& fate) { return fate.whole(); };
+  const auto whole = [](const DataFate& fate) {
+    return fate.whole();
+  };
   if (std::all_of(fates.begin(), fates.end(), whole)) {
     return node.content;
   }
@@ -645,10 +646,7 @@ HOLDFAST_INLINE void MemoryDisk::cut(const LossPattern& pattern) {
 /// Made with the disk's mutex held.
 class MemoryHandle {
  public:
-  MemoryHandle(
-      std::shared_ptr<MemoryDisk> disk,
-      NodeId node,
-      std::string path)
+  MemoryHandle(std::shared_ptr<MemoryDisk> disk, NodeId node, std::string path)
       : disk_(std::move(disk)),
         power_(disk_->power),
         node_(node),
@@ -860,8 +858,8 @@ class MemoryLockFile final : public LockFile {
     if (node.read_error != 0) {
       throw handle_.failure(node.read_error, "read");
     }
-    count = static_cast<std::size_t>(
-        std::min<std::uint64_t>(count, node.size()));
+    count =
+        static_cast<std::size_t>(std::min<std::uint64_t>(count, node.size()));
     return count == 0
         ? std::string()
         : std::string(
@@ -979,8 +977,7 @@ class MemoryDirectory final : public Directory {
     check_name(name);
     const auto lock = use_living();
     refuse_taken(name, "create directory");
-    handle_.disk().add(
-        handle_.node_id(), name, FileKind::directory, at(name));
+    handle_.disk().add(handle_.node_id(), name, FileKind::directory, at(name));
   }
 
   [[nodiscard]] std::unique_ptr<Directory> open_directory(
@@ -1215,8 +1212,10 @@ HOLDFAST_INLINE MemoryNode& demand_file(
 }
 
 /// The directory that holds the last component of `path`, and that component.
-HOLDFAST_INLINE std::pair<NodeId, std::string>
-parent_of(MemoryDisk& disk, const std::string& path, bool create) {
+HOLDFAST_INLINE std::pair<NodeId, std::string> parent_of(
+    MemoryDisk& disk,
+    const std::string& path,
+    bool create) {
   std::vector<std::string> components = components_of(path);
   if (components.empty()) {
     throw Error(ErrorCode::invalid_argument, "not a path below the root")
@@ -1236,8 +1235,10 @@ parent_of(MemoryDisk& disk, const std::string& path, bool create) {
 }
 
 /// Takes a name away, and everything below it, for good.
-HOLDFAST_INLINE void
-unlink_tree(MemoryDisk& disk, NodeId directory, const std::string& name) {
+HOLDFAST_INLINE void unlink_tree(
+    MemoryDisk& disk,
+    NodeId directory,
+    const std::string& name) {
   const NodeId id = disk.at(directory).entries.at(name);
   if (disk.at(id).kind == FileKind::directory) {
     while (!disk.at(id).entries.empty()) {
@@ -1257,8 +1258,9 @@ HOLDFAST_INLINE void list_below(
     const FileKind kind = disk.at(id).kind;
     into.push_back(
         prefix + name +
-        (kind == FileKind::directory ? "/"
-                                     : kind == FileKind::symlink ? "@" : ""));
+        (kind == FileKind::directory     ? "/"
+             : kind == FileKind::symlink ? "@"
+                                         : ""));
     if (kind == FileKind::directory) {
       list_below(disk, id, prefix + name + "/", into);
     }
@@ -1362,8 +1364,7 @@ HOLDFAST_INLINE std::vector<std::string> MemoryFileSystem::pending_names()
     const {
   const std::lock_guard<std::mutex> lock(disk_->mutex);
   std::vector<std::string> texts;
-  for (const auto& item :
-       disk_->pending(&detail::MemoryNode::pending_names)) {
+  for (const auto& item : disk_->pending(&detail::MemoryNode::pending_names)) {
     texts.push_back(item.change->describe());
   }
   return texts;
@@ -1387,8 +1388,7 @@ HOLDFAST_INLINE std::vector<std::size_t> MemoryFileSystem::pending_renames()
   const std::lock_guard<std::mutex> lock(disk_->mutex);
   std::vector<std::size_t> indices;
   std::size_t index = 0;
-  for (const auto& item :
-       disk_->pending(&detail::MemoryNode::pending_names)) {
+  for (const auto& item : disk_->pending(&detail::MemoryNode::pending_names)) {
     if (item.change->kind == detail::NameChange::Kind::rename ||
         item.change->kind == detail::NameChange::Kind::replace) {
       indices.push_back(index);
@@ -1420,8 +1420,8 @@ HOLDFAST_INLINE bool MemoryFileSystem::exists(const std::string& path) const {
   }
 }
 
-HOLDFAST_INLINE Bytes MemoryFileSystem::read_file(
-    const std::string& path) const {
+HOLDFAST_INLINE Bytes
+MemoryFileSystem::read_file(const std::string& path) const {
   const std::lock_guard<std::mutex> lock(disk_->mutex);
   const detail::MemoryNode& node = detail::demand_file(*disk_, path);
   return node.content ? *node.content : Bytes();
@@ -1474,8 +1474,7 @@ HOLDFAST_INLINE void MemoryFileSystem::write_file(
   disk_->sync_directory(directory);
 }
 
-HOLDFAST_INLINE void MemoryFileSystem::make_directory(
-    const std::string& path) {
+HOLDFAST_INLINE void MemoryFileSystem::make_directory(const std::string& path) {
   const std::lock_guard<std::mutex> lock(disk_->mutex);
   (void)detail::resolve(*disk_, path, true, true);
 }
@@ -1503,8 +1502,8 @@ HOLDFAST_INLINE void MemoryFileSystem::flip_bit(
     throw Error(ErrorCode::invalid_argument, "no such bit").at(path);
   }
   Bytes& content = detail::MemoryDisk::writable(node);
-  content[static_cast<std::size_t>(bit / 8)] ^=
-      std::byte{1} << static_cast<int>(bit % 8);
+  content[static_cast<std::size_t>(bit / 8)] ^= std::byte{1}
+      << static_cast<int>(bit % 8);
   disk_->sync_file(detail::demand(*disk_, path));
 }
 
