@@ -456,3 +456,64 @@ TEST_CASE("posix file system: a read that fails is no end of a list", "[io][faul
     CHECK(code_of([&] { (void)root->list(); }) == "io_error");
   }
 }
+
+TEST_CASE("posix file system: a link that cannot be moved leaves nothing", "[io][fault]") {
+  const TemporaryDirectory directory;
+  InjectedCalls injected;
+  PosixFileSystem file_system(injected.calls());
+  const auto root = file_system.open_root(directory.path(), Create::no);
+  root->point_symlink("s", "a");
+  injected.fail_always("renameat", EIO);
+  CHECK(code_of([&] { root->point_symlink("s", "b"); }) == "io_error");
+  CHECK(listing(*root) == std::vector<std::string>{"s:symlink"});
+}
+
+TEST_CASE("posix file system: what was reserved too much is given back", "[io]") {
+  const TemporaryDirectory directory;
+  InjectedCalls injected;
+  PosixFileSystem file_system(injected.calls());
+  const auto root = file_system.open_root(directory.path(), Create::no);
+  const bool by_sync = GENERATE(true, false);
+  const auto file = root->create_file("f");
+  file->reserve(1 << 20);
+  file->write(ByteView(std::string_view("short")));
+  if (by_sync) {
+    file->sync();
+    CHECK(injected.count("ftruncate") == 1);
+  }
+  file->close();
+  CHECK(injected.count("ftruncate") == 1); // Once is enough.
+  struct ::stat status = {};
+  REQUIRE(::stat(directory.path("f").c_str(), &status) == 0);
+  CHECK(status.st_size == 5);
+  CHECK(status.st_blocks * 512 < (1 << 20));
+}
+
+TEST_CASE("posix file system: read_file meets a file that grows", "[io]") {
+  // As if the size had been asked for before the last bytes came.
+  class Growing final : public ReadableFile {
+   public:
+    std::uint64_t size() const override {
+      return 3;
+    }
+    std::size_t read_at(
+        std::uint64_t offset,
+        std::byte* into,
+        std::size_t count) override {
+      const std::string_view text = "grown";
+      const std::size_t from = std::min<std::size_t>(offset, text.size());
+      return text.copy(reinterpret_cast<char*>(into), count, from);
+    }
+    void drop_cache() noexcept override {}
+    bool try_lock_shared() override {
+      return true;
+    }
+    bool is_unlocked() override {
+      return true;
+    }
+  };
+  Growing growing;
+  CHECK(ByteView(detail::read_all(growing, 5, "f")).text() == "grown");
+  CHECK(code_of([&] { (void)detail::read_all(growing, 4, "f"); }) ==
+        "limit_exceeded");
+}

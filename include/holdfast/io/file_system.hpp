@@ -189,6 +189,16 @@ void remove_tree(Directory& parent, const std::string& name);
     const std::string& name,
     std::uint64_t limit);
 
+namespace detail {
+
+/// All bytes of an open file of at most `limit`; `path` is for messages.
+[[nodiscard]] Bytes read_all(
+    ReadableFile& file,
+    std::uint64_t limit,
+    const std::string& path);
+
+} // namespace detail
+
 } // namespace holdfast
 
 #if HOLDFAST_HEADER_ONLY

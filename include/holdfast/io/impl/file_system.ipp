@@ -44,6 +44,36 @@ HOLDFAST_INLINE std::unique_ptr<Directory> open_directory_if_one(
   return directory;
 }
 
+/// All bytes of an open file of at most `limit`; `path` is for messages.
+HOLDFAST_INLINE Bytes read_all(
+    ReadableFile& file,
+    std::uint64_t limit,
+    const std::string& path) {
+  const auto refuse = [&](const std::string& found) {
+    ErrorDetails details;
+    details.message = "the file is too large";
+    details.path = path;
+    details.expected = "at most " + std::to_string(limit) + " bytes";
+    details.found = found;
+    throw Error(ErrorCode::limit_exceeded, std::move(details));
+  };
+  const std::uint64_t size = file.size();
+  if (size > limit) {
+    refuse(std::to_string(size) + " bytes");
+  }
+  Bytes bytes(static_cast<std::size_t>(size));
+  bytes.resize(file.read_at(0, bytes.data(), bytes.size()));
+  // It may have grown since it was asked for its size.
+  std::byte next{};
+  while (file.read_at(bytes.size(), &next, 1) == 1) {
+    if (bytes.size() == limit) {
+      refuse("more");
+    }
+    bytes.push_back(next);
+  }
+  return bytes;
+}
+
 } // namespace detail
 
 HOLDFAST_INLINE void remove_tree(Directory& parent, const std::string& name) {
@@ -88,32 +118,7 @@ HOLDFAST_INLINE Bytes read_file(
     const std::string& name,
     std::uint64_t limit) {
   const std::unique_ptr<ReadableFile> file = directory.open_file(name);
-  const auto refuse = [&](std::uint64_t size) {
-    ErrorDetails details;
-    details.message = "the file is too large";
-    details.path = directory.path() + "/" + name;
-    details.expected = "at most " + std::to_string(limit) + " bytes";
-    details.found = std::to_string(size) + " bytes or more";
-    throw Error(ErrorCode::limit_exceeded, std::move(details));
-  };
-  const std::uint64_t size = file->size();
-  if (size > limit) {
-    refuse(size);
-  }
-  Bytes bytes(static_cast<std::size_t>(size));
-  bytes.resize(file->read_at(0, bytes.data(), bytes.size()));
-  // It may have grown since it was asked for its size.
-  std::byte next{};
-  while (bytes.size() == size || bytes.size() > size) {
-    if (file->read_at(bytes.size(), &next, 1) == 0) {
-      break;
-    }
-    if (bytes.size() == limit) {
-      refuse(limit + 1);
-    }
-    bytes.push_back(next);
-  }
-  return bytes;
+  return detail::read_all(*file, limit, directory.path() + "/" + name);
 }
 
 } // namespace holdfast
