@@ -10,9 +10,10 @@
 # HOLDFAST_LIBTORCH=python or =system takes only that one.
 #
 # HOLDFAST_LIBTORCH_DIRECT=<dir> does without LibTorch's own CMake package: it
-# links <dir>/lib/libtorch*.so and libc10*.so as they are. For a CUDA build of
-# LibTorch on a machine without the CUDA toolkit, where find_package(Torch)
-# gives up. <dir> is an unpacked libtorch, or site-packages/torch.
+# links <dir>/lib/libtorch*.so and libc10*.so as they are. <dir> is an unpacked
+# libtorch, or site-packages/torch. A CUDA build of LibTorch on a machine without
+# the CUDA toolkit is linked so without being asked, because find_package(Torch)
+# gives up there.
 
 include_guard(GLOBAL)
 
@@ -38,28 +39,40 @@ Ways to name one:
   2. a Python environment that has torch: activate it, or put its python3 first
      in PATH (pip install torch)
   3. the system's package (Debian: apt install libtorch-dev)
-A CUDA build on a machine without the CUDA toolkit cannot be found by CMake:
--DHOLDFAST_LIBTORCH_DIRECT=<folder with include/ and lib/> links it directly.]])
+Where LibTorch's own CMake package does not work, for instance a CUDA build on
+a machine without the CUDA toolkit, HOLDFAST_LIBTORCH_DIRECT links it directly:
+  -DHOLDFAST_LIBTORCH_DIRECT=<folder with include/ and lib/>]])
 
 function(_holdfast_find_libtorch)
   set(direct "${HOLDFAST_LIBTORCH_DIRECT}")
   if(NOT direct AND DEFINED ENV{HOLDFAST_LIBTORCH_DIRECT})
     set(direct "$ENV{HOLDFAST_LIBTORCH_DIRECT}")
   endif()
+  set(how "linked directly")
+  set(config)
+  if(NOT direct AND NOT TARGET torch)
+    _holdfast_locate_torch_config(config how)
+    if(NOT config)
+      message(FATAL_ERROR
+        "holdfast: no LibTorch was found.\n${_holdfast_libtorch_help}\n"
+        "Without LibTorch: -DHOLDFAST_WITH_LIBTORCH=OFF, or "
+        "find_package(holdfast COMPONENTS core).")
+    endif()
+    get_filename_component(prefix ${config}/../../.. ABSOLUTE)
+    if(EXISTS ${prefix}/lib/libtorch_cuda.so)
+      _holdfast_find_cuda_toolkit(toolkit)
+      if(NOT toolkit)
+        set(direct ${prefix})
+        string(APPEND how ", linked directly: a CUDA build, and no CUDA toolkit here")
+      endif()
+    endif()
+  endif()
   if(direct)
     get_filename_component(direct "${direct}" ABSOLUTE)
     _holdfast_link_libtorch_directly("${direct}")
     set(include_dirs ${direct}/include)
-    set(how "linked directly")
   else()
-    if(NOT TARGET torch)
-      _holdfast_locate_torch_config(config how)
-      if(NOT config)
-        message(FATAL_ERROR
-          "holdfast: no LibTorch was found.\n${_holdfast_libtorch_help}\n"
-          "Without LibTorch: -DHOLDFAST_WITH_LIBTORCH=OFF, or "
-          "find_package(holdfast COMPONENTS core).")
-      endif()
+    if(config)
       # TorchConfig.cmake looks for Caffe2 in the system before it looks beside
       # itself; with two LibTorch on a machine it would mix them.
       get_filename_component(beside ${config} DIRECTORY)
@@ -197,6 +210,18 @@ function(_holdfast_locate_torch_config result how)
   endif()
 endfunction()
 
+function(_holdfast_find_cuda_toolkit result)
+  find_program(nvcc nvcc NO_CACHE
+    HINTS ${CUDAToolkit_ROOT} ${CUDA_TOOLKIT_ROOT_DIR} $ENV{CUDAToolkit_ROOT}
+      $ENV{CUDA_HOME} $ENV{CUDA_PATH}
+    PATHS /usr/local/cuda
+    PATH_SUFFIXES bin)
+  set(${result} FALSE PARENT_SCOPE)
+  if(nvcc OR CMAKE_CUDA_COMPILER OR DEFINED ENV{CUDACXX})
+    set(${result} TRUE PARENT_SCOPE)
+  endif()
+endfunction()
+
 function(_holdfast_link_libtorch_directly prefix)
   set(libraries)
   foreach(name torch torch_cpu c10 torch_cuda c10_cuda)
@@ -222,9 +247,9 @@ function(_holdfast_link_libtorch_directly prefix)
       set(abi ${CMAKE_MATCH_1})
     endif()
   endif()
-  if(abi STREQUAL "")
+  if("${abi}" STREQUAL "")
     file(STRINGS ${prefix}/lib/libc10.so names
-      REGEX "^_ZN3c105ErrorC.*__cxx1112basic_string" LIMIT_COUNT 1)
+      REGEX "^_ZN3c106detail14torchCheckFail.*__cxx1112basic_string" LIMIT_COUNT 1)
     set(abi 0)
     if(names)
       set(abi 1)
@@ -233,11 +258,13 @@ function(_holdfast_link_libtorch_directly prefix)
 
   add_library(holdfast::libtorch INTERFACE IMPORTED GLOBAL)
   # The kernels register themselves from static constructors: the linker must
-  # keep libraries that nothing refers to.
+  # keep libraries that nothing refers to. What the libraries themselves need
+  # they find at run time, beside them or in other packages.
   set_target_properties(holdfast::libtorch PROPERTIES
     INTERFACE_INCLUDE_DIRECTORIES
       "${prefix}/include;${prefix}/include/torch/csrc/api/include"
     INTERFACE_COMPILE_DEFINITIONS _GLIBCXX_USE_CXX11_ABI=${abi}
     INTERFACE_LINK_LIBRARIES
-      "-Wl,--push-state,--no-as-needed;${libraries};-Wl,--pop-state")
+      "-Wl,--push-state,--no-as-needed;${libraries};-Wl,--pop-state"
+    INTERFACE_LINK_OPTIONS -Wl,--allow-shlib-undefined)
 endfunction()
