@@ -182,9 +182,11 @@ struct Writer::State {
     }
   }
 
-  void sweep() {
+  /// Of `entries`, which were there when the lock was taken: nobody's left-overs
+  /// but those of former writers.
+  void sweep(const std::vector<DirectoryEntry>& entries) {
     std::vector<std::string> doomed;
-    for (const DirectoryEntry& entry : root->list()) {
+    for (const DirectoryEntry& entry : entries) {
       const ParsedName parsed = parse_name(entry.name);
       try {
         if (detail::is_left_over_link(entry)) {
@@ -226,19 +228,21 @@ HOLDFAST_INLINE Writer::Writer(
     : state_(std::make_unique<State>(std::move(root), clock)) {
   State& s = *state_;
   s.lock = WriterLock::acquire(*s.root, clock, wait_seconds);
-  const Catalog catalog = scan(*s.root);
+  const std::vector<DirectoryEntry> entries = s.root->list();
   LockMark mark = s.lock->mark();
-  mark.highest = std::max(mark.highest, catalog.highest);
-  if (!catalog.checkpoints.empty()) {
-    mark.committed =
-        std::max(mark.committed, catalog.checkpoints.back().sequence);
+  for (const DirectoryEntry& entry : entries) {
+    const ParsedName parsed = parse_name(entry.name);
+    mark.highest = std::max(mark.highest, parsed.sequence);
+    if (parsed.kind == NameKind::checkpoint ||
+        parsed.kind == NameKind::quarantined) {
+      mark.committed = std::max(mark.committed, parsed.sequence);
+    }
   }
-  mark.committed = std::max(mark.committed, catalog.highest_quarantined);
   s.highest = mark.highest;
   // Before the sweep: the names that go may be all that tells these numbers.
   s.lock->record(mark);
   try {
-    s.sweep();
+    s.sweep(entries);
   } catch (const Error&) { // Left-overs harm nobody.
   }
 }
