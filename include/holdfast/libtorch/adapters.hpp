@@ -1,0 +1,202 @@
+#pragma once
+
+#include <holdfast/libtorch/generator.hpp>
+#include <holdfast/libtorch/module.hpp>
+#include <holdfast/libtorch/optimizer.hpp>
+#include <holdfast/libtorch/scheduler.hpp>
+#include <holdfast/libtorch/tensor.hpp>
+#include <holdfast/state/adapter.hpp>
+
+#include <functional>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+namespace torch {
+namespace nn {
+class AnyModule;
+} // namespace nn
+namespace detail {
+struct ModuleHolderIndicator;
+} // namespace detail
+} // namespace torch
+
+/// Which objects of LibTorch are parts: modules however they are held (by
+/// value, `shared_ptr`, holder, `AnyModule`), optimizers and schedulers (by
+/// value or `shared_ptr`), tensors and generators. Holders are read again at
+/// each use, so they may be given another object between two saves.
+namespace holdfast::detail {
+
+enum class LibTorchKind {
+  none,
+  module,
+  optimizer,
+  scheduler,
+  plateau,
+  tensor,
+  generator,
+};
+
+/// What T is, or what T holds.
+template <class T>
+constexpr LibTorchKind kind_of_object() {
+  if constexpr (std::is_same_v<T, at::Tensor>) {
+    return LibTorchKind::tensor;
+  } else if constexpr (std::is_same_v<T, at::Generator>) {
+    return LibTorchKind::generator;
+  } else if constexpr (!std::is_class_v<T>) {
+    return LibTorchKind::none;
+  } else if constexpr (
+      std::is_base_of_v<torch::nn::Module, T> ||
+      std::is_base_of_v<torch::detail::ModuleHolderIndicator, T> ||
+      std::is_same_v<T, torch::nn::AnyModule>) {
+    return LibTorchKind::module;
+  } else if constexpr (std::is_base_of_v<torch::optim::Optimizer, T>) {
+    return LibTorchKind::optimizer;
+  } else if constexpr (std::is_base_of_v<torch::optim::LRScheduler, T>) {
+    return LibTorchKind::scheduler;
+  } else if constexpr (
+      std::is_base_of_v<torch::optim::ReduceLROnPlateauScheduler, T>) {
+    return LibTorchKind::plateau;
+  } else {
+    return LibTorchKind::none;
+  }
+}
+
+/// How T holds an object, and which.
+template <class T>
+struct Holding {
+  static constexpr LibTorchKind kind = kind_of_object<T>();
+  static constexpr bool unique = false;
+  static auto* get(T& object) {
+    if constexpr (
+        std::is_same_v<T, torch::nn::AnyModule> ||
+        std::is_base_of_v<torch::detail::ModuleHolderIndicator, T>) {
+      // Held modules are shared, so the pointer outlives this call.
+      return object.is_empty() ? nullptr : object.ptr().get();
+    } else {
+      return &object;
+    }
+  }
+};
+template <class M>
+struct Holding<std::shared_ptr<M>> {
+  static constexpr LibTorchKind kind = Holding<M>::kind;
+  static constexpr bool unique = false;
+  static auto* get(std::shared_ptr<M>& holder) {
+    return holder ? Holding<M>::get(*holder) : nullptr;
+  }
+};
+template <class M, class Deleter>
+struct Holding<std::unique_ptr<M, Deleter>> {
+  static constexpr LibTorchKind kind = Holding<M>::kind;
+  static constexpr bool unique = true;
+};
+template <class M>
+struct Holding<WithGradients<M>> {
+  static constexpr LibTorchKind kind = Holding<M>::kind;
+  static constexpr bool unique = Holding<M>::unique;
+  static auto* get(WithGradients<M>& holder) {
+    return Holding<M>::get(holder.module);
+  }
+};
+
+template <class T>
+constexpr bool is_libtorch_object = Holding<T>::kind != LibTorchKind::none;
+
+template <class T>
+constexpr bool saves_gradients = false;
+template <class M>
+constexpr bool saves_gradients<WithGradients<M>> = true;
+
+template <class T, class = void>
+struct HasOnRestored : std::false_type {};
+template <class T>
+struct HasOnRestored<
+    T,
+    std::void_t<decltype(std::declval<T&>().on_restored())>>
+    : std::true_type {};
+
+template <class T, class = void>
+struct HasOwnState : std::false_type {};
+template <class T>
+struct HasOwnState<
+    T,
+    std::void_t<
+        decltype(Values(std::declval<const T&>().save_state())),
+        decltype(std::declval<T&>().load_state(
+            std::declval<const Values&>()))>> : std::true_type {};
+
+template <class T, class = void>
+struct HasStateType : std::false_type {};
+template <class T>
+struct HasStateType<
+    T,
+    std::void_t<typename OptimizerStateType<T>::type>> : std::true_type {};
+
+template <class T>
+struct Builtin<T, std::enable_if_t<is_libtorch_object<T>>> {
+  using Object = Holding<T>;
+
+  static constexpr const char* default_name = Object::kind ==
+          LibTorchKind::module
+      ? "model"
+      : Object::kind == LibTorchKind::optimizer ? "optimizer"
+      : Object::kind == LibTorchKind::scheduler ||
+              Object::kind == LibTorchKind::plateau
+      ? "scheduler"
+      : nullptr;
+
+  static std::unique_ptr<Part> make(T& object) {
+    static_assert(
+        !Object::unique,
+        "holdfast: pass what the unique_ptr owns (*pointer), not the pointer");
+    if constexpr (Object::unique) {
+      return nullptr;
+    } else if constexpr (Object::kind == LibTorchKind::tensor) {
+      return make_tensor_part(*Object::get(object));
+    } else if constexpr (Object::kind == LibTorchKind::generator) {
+      return make_generator_part(*Object::get(object));
+    } else {
+      auto get = [&object] { return Object::get(object); };
+      using Held = std::remove_pointer_t<decltype(get())>;
+      std::function<void()> restored;
+      if constexpr (HasOnRestored<Held>::value) {
+        restored = [get] { get()->on_restored(); };
+      }
+      return make<Held>(get, std::move(restored));
+    }
+  }
+
+ private:
+  template <class Held, class Get>
+  static std::unique_ptr<Part> make(Get get, std::function<void()> restored) {
+    if constexpr (Object::kind == LibTorchKind::module) {
+      return make_module_part(
+          std::move(get),
+          std::move(restored),
+          saves_gradients<T> ? Gradients::values : Gradients::presence);
+    } else if constexpr (Object::kind == LibTorchKind::optimizer) {
+      StateFactory factory;
+      if constexpr (HasStateType<Held>::value) {
+        factory = [] {
+          return std::make_unique<typename OptimizerStateType<Held>::type>();
+        };
+      }
+      return make_optimizer_part(
+          std::move(get), std::move(restored), std::move(factory));
+    } else if constexpr (Object::kind == LibTorchKind::scheduler) {
+      OwnState own;
+      if constexpr (HasOwnState<Held>::value) {
+        own.save = [get] { return Values(get()->save_state()); };
+        own.load = [get](const Values& values) { get()->load_state(values); };
+      }
+      return make_scheduler_part(
+          std::move(get), std::move(restored), std::move(own));
+    } else {
+      return make_plateau_part(std::move(get), std::move(restored));
+    }
+  }
+};
+
+} // namespace holdfast::detail

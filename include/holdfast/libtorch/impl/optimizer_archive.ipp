@@ -1,0 +1,288 @@
+#pragma once
+
+#include <holdfast/libtorch/compat.hpp>
+#include <holdfast/libtorch/impl/optimizer_fields.ipp>
+
+#include <torch/serialize/archive.h>
+
+#include <exception>
+#include <memory>
+#include <string>
+#include <utility>
+
+/// Options and states of optimizers that Holdfast does not know, through the
+/// `serialize` functions which their authors wrote. Nothing is written to bytes:
+/// the archive's attributes are read and set directly.
+namespace holdfast::detail {
+
+struct OutputModuleMember {
+  using type = torch::jit::Module torch::serialize::OutputArchive::*;
+  friend type member_of(OutputModuleMember);
+};
+extern template struct PrivateMember<
+    OutputModuleMember,
+    &torch::serialize::OutputArchive::module_>;
+
+struct InputModuleMember {
+  using type = torch::jit::Module torch::serialize::InputArchive::*;
+  friend type member_of(InputModuleMember);
+};
+extern template struct PrivateMember<
+    InputModuleMember,
+    &torch::serialize::InputArchive::module_>;
+
+/// Visits the attributes of an archive and hands leaves to a FieldWriter. Kinds
+/// of values that only archives have become small objects with one member.
+class ArchiveWriter {
+ public:
+  ArchiveWriter(FieldWriter& fields, Values& values)
+      : fields_(fields), values_(values) {}
+
+  void write(const torch::jit::Module& module, const std::string& prefix) {
+    for (const auto& attribute : module.named_attributes(/*recurse=*/false)) {
+      write(attribute.value, prefix + attribute.name);
+    }
+  }
+
+ private:
+  void write(const c10::IValue& value, const std::string& name) {
+    if (value.isTensor()) {
+      values_[name] = kind("tensor", value.toTensor().defined());
+      fields_(name, value.toTensor());
+    } else if (value.isTensorList()) {
+      const auto list = value.toTensorVector();
+      values_[name] = kind("tensors", list.size());
+      for (std::size_t i = 0; i < list.size(); ++i) {
+        fields_(name + "." + std::to_string(i), list[i]);
+      }
+    } else if (value.isObject()) {
+      values_[name] = kind("archive", true);
+      write(torch::jit::Module(value.toObject()), name + ".");
+    } else {
+      values_[name] = plain(value, name);
+    }
+  }
+
+  static Value kind(const char* name, Value value) {
+    return Value(Values{{name, std::move(value)}});
+  }
+
+  static Value plain(const c10::IValue& value, const std::string& name) {
+    if (value.isNone()) {
+      return {};
+    }
+    if (value.isBool()) {
+      return value.toBool();
+    }
+    if (value.isInt()) {
+      return value.toInt();
+    }
+    if (value.isDouble()) {
+      return value.toDouble();
+    }
+    if (value.isString()) {
+      return value.toStringRef();
+    }
+    if (value.isTuple()) {
+      Value::Array items;
+      for (const c10::IValue& item : value.toTupleRef().elements()) {
+        items.push_back(plain(item, name));
+      }
+      return kind("tuple", std::move(items));
+    }
+    if (value.isIntList()) {
+      const auto list = value.toIntVector();
+      return kind("integers", Value::Array(list.begin(), list.end()));
+    }
+    if (value.isDoubleList()) {
+      const auto list = value.toDoubleVector();
+      return kind("reals", Value::Array(list.begin(), list.end()));
+    }
+    throw_not_capturable(
+        name, "serialize() wrote a value of a kind that cannot be saved: " +
+            value.tagKind());
+  }
+
+  FieldWriter& fields_;
+  Values& values_;
+};
+
+/// Builds the archive that `serialize(InputArchive&)` reads.
+class ArchiveReader {
+ public:
+  ArchiveReader(
+      const Values& values,
+      SavedTensors& tensors,
+      std::string prefix,
+      at::Device device)
+      : values_(values),
+        tensors_(tensors),
+        prefix_(std::move(prefix)),
+        device_(device) {}
+
+  [[nodiscard]] torch::serialize::InputArchive archive() {
+    torch::serialize::InputArchive input;
+    input.*member_of(InputModuleMember{}) =
+        build("").*member_of(OutputModuleMember{});
+    return input;
+  }
+
+ private:
+  torch::serialize::OutputArchive build(const std::string& prefix) {
+    torch::serialize::OutputArchive output(unit_);
+    for (const auto& [path, value] : values_) {
+      if (path.compare(0, prefix.size(), prefix) != 0) {
+        continue;
+      }
+      const std::string name = path.substr(prefix.size());
+      if (name.find('.') != std::string::npos) {
+        continue; // Belongs to an archive inside, or is a tensor's device.
+      }
+      add(output, path, name, value);
+    }
+    return output;
+  }
+
+  void add(
+      torch::serialize::OutputArchive& output,
+      const std::string& path,
+      const std::string& name,
+      const Value& value) {
+    if (value.kind() != Value::Kind::object) {
+      output.write(name, plain(value, path));
+      return;
+    }
+    const auto& [kind, content] = *value.object(path).begin();
+    if (kind == "tensor") {
+      output.write(name, tensor(path, content.as<bool>(path)), true);
+    } else if (kind == "tensors") {
+      std::vector<at::Tensor> list;
+      for (std::uint32_t i = 0; i < content.as<std::uint32_t>(path); ++i) {
+        list.push_back(tensor(path + "." + std::to_string(i), false));
+      }
+      output.write(name, c10::IValue(list));
+    } else if (kind == "archive") {
+      torch::serialize::OutputArchive inner = build(path + ".");
+      output.write(name, inner);
+    } else {
+      output.write(name, plain(value, path));
+    }
+  }
+
+  at::Tensor tensor(const std::string& path, bool required) {
+    const TensorInfo* info = tensors_.find(prefix_ + path);
+    if (info == nullptr) {
+      if (required) {
+        throw_not_capturable(
+            prefix_ + path,
+            "the tensor is not in the checkpoint",
+            ErrorCode::name_missing);
+      }
+      return {};
+    }
+    const auto other = values_.find(path + ".device");
+    return tensors_.allocate(
+        *info,
+        other == values_.end() ? device_
+                               : device_or_host(other->second.text(path)));
+  }
+
+  static c10::IValue plain(const Value& value, const std::string& path) {
+    switch (value.kind()) {
+      case Value::Kind::null:
+        return {};
+      case Value::Kind::boolean:
+        return value.as<bool>(path);
+      case Value::Kind::integer:
+        return value.as<std::int64_t>(path);
+      case Value::Kind::real:
+        return value.as<double>(path);
+      case Value::Kind::text:
+        return value.text(path);
+      case Value::Kind::object:
+        return list(value.object(path), path);
+      case Value::Kind::bytes:
+      case Value::Kind::array:
+        break;
+    }
+    throw_not_capturable(
+        path, "not a value of an optimizer", ErrorCode::type_mismatch);
+  }
+
+  static c10::IValue list(const Values& values, const std::string& path) {
+    const auto& [kind, content] = *values.begin();
+    if (kind == "tuple") {
+      std::vector<c10::IValue> items;
+      for (const Value& item : content.array(path)) {
+        items.push_back(plain(item, path));
+      }
+      return c10::ivalue::Tuple::create(std::move(items));
+    }
+    if (kind == "integers") {
+      std::vector<std::int64_t> items;
+      for (const Value& item : content.array(path)) {
+        items.push_back(item.as<std::int64_t>(path));
+      }
+      return items;
+    }
+    if (kind == "reals") {
+      std::vector<double> items;
+      for (const Value& item : content.array(path)) {
+        items.push_back(item.as<double>(path));
+      }
+      return items;
+    }
+    throw_not_capturable(
+        path, "not a value of an optimizer", ErrorCode::type_mismatch);
+  }
+
+  const Values& values_;
+  SavedTensors& tensors_;
+  std::string prefix_;
+  at::Device device_;
+  std::shared_ptr<torch::jit::CompilationUnit> unit_ =
+      std::make_shared<torch::jit::CompilationUnit>();
+};
+
+/// What `serialize` says of an options or state object of an unknown type.
+template <class Serializable>
+void write_archive(
+    const Serializable& object,
+    const std::string& what,
+    FieldWriter& fields,
+    Values& values) {
+  torch::serialize::OutputArchive archive(
+      std::make_shared<torch::jit::CompilationUnit>());
+  try {
+    object.serialize(archive);
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw_not_capturable(
+        c10::demangle(typeid(object).name()),
+        what + " cannot be saved: its type must override both serialize() "
+        "functions (" + std::string(error.what()).substr(0, 200) + ")");
+  }
+  ArchiveWriter(fields, values)
+      .write(archive.*member_of(OutputModuleMember{}), "");
+}
+
+/// Sets an object of an unknown type from an archive.
+template <class Serializable>
+void read_archive(
+    Serializable& object,
+    const std::string& what,
+    torch::serialize::InputArchive archive) {
+  try {
+    object.serialize(archive);
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw_not_capturable(
+        c10::demangle(typeid(object).name()),
+        what + " does not accept what it wrote itself (" +
+            std::string(error.what()).substr(0, 200) + ")");
+  }
+}
+
+} // namespace holdfast::detail

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <holdfast/state/part.hpp>
+
+#include <functional>
+#include <memory>
+
+namespace torch {
+namespace optim {
+class Optimizer;
+class OptimizerParamState;
+} // namespace optim
+} // namespace torch
+
+/// How an optimizer becomes a part.
+///
+/// Saved: its type; the options of every group and the defaults, exactly; the
+/// state of every parameter (moments, step counts), with dtype and strides.
+/// State is keyed by the parameter's name in the part that published it, or by
+/// group and position for a parameter that no part published. So groups and
+/// parameters may be reordered between runs without moments changing places,
+/// except where a state spans several parameters (LBFGS) or its meaning is not
+/// known (optimizers of your own): there the order must be the same.
+///
+/// Restored: options first, then all state at once: what the optimizer had
+/// before is gone, also where the checkpoint is from before the first step.
+/// Parameter sets must agree.
+///
+/// The scratch list `al` of LBFGS is not saved: LBFGS fills it before it reads
+/// it. State of parameters that are in no group is not saved either, and
+/// `notes()` says so.
+///
+/// Optimizers of your own work if their parameter states and options have both
+/// `serialize` functions and `clone`, as LibTorch's `torch::save` demands too
+/// (`not_capturable` otherwise), and if LibTorch's own state types are not what
+/// they use, `OptimizerStateType` tells the type. Members of the optimizer
+/// itself are saved if it derives from `ExtraState`.
+namespace holdfast {
+
+/// For optimizers of your own: the type of their parameter states, so that a
+/// fresh optimizer can be given states before its first step.
+///
+///     template <>
+///     struct holdfast::OptimizerStateType<Lion> {
+///       using type = LionParamState;
+///     };
+template <class Optimizer>
+struct OptimizerStateType {};
+
+namespace detail {
+
+/// Makes an empty parameter state; empty for LibTorch's own types.
+using StateFactory =
+    std::function<std::unique_ptr<torch::optim::OptimizerParamState>()>;
+
+/// `optimizer` is asked at every use and may return null (`not_capturable`).
+[[nodiscard]] std::unique_ptr<Part> make_optimizer_part(
+    std::function<torch::optim::Optimizer*()> optimizer,
+    std::function<void()> restored,
+    StateFactory make_state);
+
+} // namespace detail
+} // namespace holdfast
+
+#if HOLDFAST_HEADER_ONLY
+#include <holdfast/libtorch/impl/optimizer.ipp>
+#endif

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <holdfast/state/part.hpp>
+
+#include <functional>
+#include <memory>
+
+namespace torch {
+namespace optim {
+class LRScheduler;
+class ReduceLROnPlateauScheduler;
+} // namespace optim
+} // namespace torch
+
+/// How a learning-rate scheduler becomes a part.
+///
+/// `LRScheduler` and what derives from it: the step count. The learning rates
+/// belong to the optimizer. That is all of StepLR; of a scheduler of your own it
+/// is the base, and `notes()` says so, unless it has
+///
+///     holdfast::Values save_state() const;
+///     void load_state(const holdfast::Values&);
+///
+/// or derives from `holdfast::ExtraState`. `load_state` may throw: then it must
+/// have changed nothing.
+///
+/// `ReduceLROnPlateauScheduler` (LibTorch 2.1 and newer): best value, bad
+/// epochs, cooldown and last epoch. Step sizes, factors and the like are the
+/// constructor's: they come from the program, as with every other object.
+namespace holdfast::detail {
+
+/// State of a scheduler's own, where it has any.
+struct OwnState {
+  std::function<Values()> save;
+  std::function<void(const Values&)> load;
+};
+
+[[nodiscard]] std::unique_ptr<Part> make_scheduler_part(
+    std::function<torch::optim::LRScheduler*()> scheduler,
+    std::function<void()> restored,
+    OwnState own);
+
+/// Only where LibTorch has the type.
+[[nodiscard]] std::unique_ptr<Part> make_plateau_part(
+    std::function<torch::optim::ReduceLROnPlateauScheduler*()> scheduler,
+    std::function<void()> restored);
+
+} // namespace holdfast::detail
+
+#if HOLDFAST_HEADER_ONLY
+#include <holdfast/libtorch/impl/scheduler.ipp>
+#endif
