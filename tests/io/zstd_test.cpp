@@ -345,6 +345,10 @@ TEST_CASE("zstd: the declared size is the size, to the byte", "[io][damage]") {
   for (const std::uint64_t declared : {0U, 1U, 999U, 1000U, 2999U, 3001U}) {
     CAPTURE(declared);
     CHECK(code_of_decompressing(stored, declared) == "malformed_compression");
+    // Byte by byte: nothing beyond the declared size comes out before.
+    CHECK(
+        code_of([&] { (void)decompress(stored, declared, 1); }) ==
+        "malformed_compression");
   }
   const std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
   CHECK(code_of([&] {
@@ -503,4 +507,29 @@ TEST_CASE("zstd: errors of the stored source pass through", "[io][fault]") {
   CHECK(
       code_of([&] { (void)source.read(into.data(), into.size()); }) ==
       "io_error");
+}
+
+TEST_CASE("zstd: a source that failed stays failed", "[io][fault]") {
+  // What came of the interrupted read is lost: going on would leave a gap.
+  class FlakySource final : public ByteSource {
+   public:
+    explicit FlakySource(const Bytes& bytes) : inner_(bytes, 100) {}
+    std::size_t read(std::byte* into, std::size_t count) override {
+      if (++reads_ == 5) {
+        throw Error(ErrorCode::io_error, "flaky");
+      }
+      return inner_.read(into, count);
+    }
+
+   private:
+    MemorySource inner_;
+    int reads_ = 0;
+  };
+  const Bytes stored = compress(random_bytes(5000, seed()), 100);
+  FlakySource flaky(stored);
+  ZstdSource source(flaky, 5000);
+  Bytes into(5000);
+  const auto read = [&] { (void)source.read(into.data(), into.size()); };
+  CHECK(code_of(read) == "io_error");
+  CHECK(code_of(read) == "malformed_compression");
 }
