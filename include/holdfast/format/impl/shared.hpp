@@ -9,6 +9,10 @@
 #include <string>
 #include <string_view>
 
+namespace holdfast {
+struct StateDocument;
+} // namespace holdfast
+
 /// What several bodies of this layer share; no part of any contract.
 namespace holdfast::detail {
 
@@ -22,5 +26,10 @@ void append_decimal(std::string& out, std::uint64_t value);
 [[nodiscard]] Digest128 digest_from(
     const Values& members,
     const std::string& name);
+
+/// `state_document_text` with another limit.
+[[nodiscard]] std::string state_document_text(
+    const StateDocument& document,
+    std::size_t max_bytes);
 
 } // namespace holdfast::detail

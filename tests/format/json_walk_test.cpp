@@ -1,0 +1,199 @@
+#include <support/catch.hpp>
+
+#include <holdfast/format/json_walk.hpp>
+
+#include <clocale>
+#include <locale>
+#include <string>
+
+using namespace holdfast;
+using holdfast::test::code_of;
+
+namespace {
+
+/// Writes down what it hears.
+class Protocol final : public JsonEvents {
+ public:
+  std::string heard;
+
+  void null() override {
+    heard += "null ";
+  }
+  void boolean(bool value) override {
+    heard += value ? "true " : "false ";
+  }
+  void natural(std::uint64_t value) override {
+    heard += "n" + std::to_string(value) + " ";
+  }
+  void negative(std::int64_t value) override {
+    heard += "m" + std::to_string(value) + " ";
+  }
+  void real(double value) override {
+    reals.push_back(value);
+    heard += "r ";
+  }
+  void text(std::string value) override {
+    heard += "'" + value + "' ";
+  }
+  void begin_array() override {
+    heard += "[ ";
+  }
+  void end_array() override {
+    heard += "] ";
+  }
+  void begin_object() override {
+    heard += "{ ";
+  }
+  void key(std::string name) override {
+    heard += name + ": ";
+  }
+  void end_object() override {
+    heard += "} ";
+  }
+
+  std::vector<double> reals;
+};
+
+std::string heard(std::string_view text, JsonLimits limits = {}) {
+  Protocol protocol;
+  walk_json(text, limits, protocol);
+  return protocol.heard;
+}
+
+std::string code(std::string_view text, JsonLimits limits = {}) {
+  return code_of([&] { (void)heard(text, limits); });
+}
+
+double real_in(std::string_view text) {
+  Protocol protocol;
+  walk_json(text, {}, protocol);
+  return protocol.reals.at(0);
+}
+
+} // namespace
+
+TEST_CASE("json_walk: tells everything in order", "[format]") {
+  CHECK(
+      heard(" {\"a\" : [1, -2, 3.0, \"x\\u00e9\\n\"], \"a\":null,"
+            "\"b\":{\"c\":true,\"d\":false}}\r\n\t") ==
+      "{ a: [ n1 m-2 r 'x\xc3\xa9\n' ] a: null b: { c: true d: false } } ");
+  CHECK(heard("7") == "n7 ");
+  CHECK(heard("\"\\ud83d\\ude00\"") == "'\xf0\x9f\x98\x80' ");
+}
+
+TEST_CASE("json_walk: what is not one JSON text is refused", "[format]") {
+  const std::string_view texts[] = {
+      "",
+      " ",
+      "{",
+      "}",
+      "[1,]",
+      "{\"a\":1,}",
+      "{a:1}",
+      "{'a':1}",
+      "[1] [2]",
+      "[1]x",
+      "// c\n1",
+      "/* c */1",
+      "nul",
+      "True",
+      "NaN",
+      "Infinity",
+      "+1",
+      "01",
+      "1.",
+      ".5",
+      "1e",
+      "0x10",
+      "--1",
+      "\"a",
+      "\"\t\"",
+      "\"\\x\"",
+      "\"\\ud800\"",
+      "\"\\udc00\"",
+      "\"\xff\"",
+      "\"\xc0\xaf\"",
+      "\"\xed\xa0\x80\"",
+      "\xef\xbb\xbf{}",
+      {"{}\0", 3},
+      {"{}\0{", 4},
+      {"\0", 1},
+      {"\"a\0b\"", 5},
+  };
+  for (const std::string_view text : texts) {
+    CAPTURE(std::string(text));
+    CHECK(code(text) == "malformed_json");
+  }
+}
+
+TEST_CASE("json_walk: numbers that nothing holds are refused", "[format]") {
+  for (const char* text :
+       {"18446744073709551616",
+        "-9223372036854775809",
+        "123456789012345678901234567890",
+        "1e400",
+        "-1e400",
+        "1e-400",
+        "-0"}) {
+    CAPTURE(text);
+    CHECK(code(text) == "malformed_value");
+    CHECK(code("[" + std::string(text) + "]") == "malformed_value");
+  }
+  CHECK(heard("18446744073709551615") == "n18446744073709551615 ");
+  CHECK(heard("-9223372036854775808") == "m-9223372036854775808 ");
+  CHECK(real_in("1.7976931348623157e308") == 1.7976931348623157e308);
+  CHECK(real_in("5e-324") == 5e-324);
+  CHECK(std::signbit(real_in("-0.0")));
+}
+
+TEST_CASE("json_walk: limits hold before anything is done", "[format]") {
+  JsonLimits limits;
+  limits.max_bytes = 4;
+  CHECK(code("[12]", limits) == "no error");
+  CHECK(code("[123]", limits) == "limit_exceeded");
+  limits = JsonLimits();
+  limits.max_depth = 2;
+  CHECK(code("[[1]]", limits) == "no error");
+  CHECK(code("[[[1]]]", limits) == "limit_exceeded");
+  CHECK(code("[{\"a\":[]}]", limits) == "limit_exceeded");
+  CHECK(code("[[1],[2],{},{}]", limits) == "no error");
+  // As deep as a stack would not bear.
+  CHECK(code(std::string(5'000'000, '[')) == "limit_exceeded");
+  std::string objects;
+  for (int i = 0; i < 100'000; ++i) {
+    objects += "{\"a\":";
+  }
+  CHECK(code(objects) == "limit_exceeded");
+}
+
+TEST_CASE("json_walk: an exception of the listener passes", "[format]") {
+  class Thrower final : public JsonEvents {
+    void null() override {
+      throw 7;
+    }
+    void boolean(bool) override {}
+    void natural(std::uint64_t) override {}
+    void negative(std::int64_t) override {}
+    void real(double) override {}
+    void text(std::string) override {}
+    void begin_array() override {}
+    void end_array() override {}
+    void begin_object() override {}
+    void key(std::string) override {}
+    void end_object() override {}
+  } thrower;
+  CHECK_THROWS_AS(walk_json("[null]", {}, thrower), int);
+}
+
+TEST_CASE("json_walk: reals are read the same in every locale", "[format]") {
+  const std::string before = std::setlocale(LC_NUMERIC, nullptr);
+  for (const char* name :
+       {"C", "de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "ru_RU.UTF-8"}) {
+    if (std::setlocale(LC_NUMERIC, name) != nullptr) {
+      CAPTURE(name);
+      CHECK(real_in("-1234.5678e-3") == -1.2345678);
+      CHECK(code("1,5") == "malformed_json");
+    }
+  }
+  std::setlocale(LC_NUMERIC, before.c_str());
+}
