@@ -350,6 +350,14 @@ TEST_CASE("zstd: the declared size is the size, to the byte", "[io][damage]") {
         code_of([&] { (void)decompress(stored, declared, 1); }) ==
         "malformed_compression");
   }
+  // Too large a frame is refused before any of it is decompressed.
+  MemorySource too_large(stored);
+  ZstdSource refusing(too_large, 999);
+  Bytes untouched(5000, std::byte{0x77});
+  CHECK(code_of([&] {
+          (void)refusing.read(untouched.data(), untouched.size());
+        }) == "malformed_compression");
+  CHECK((untouched == Bytes(5000, std::byte{0x77})));
   const std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
   CHECK(code_of([&] {
           MemorySource source(stored);
