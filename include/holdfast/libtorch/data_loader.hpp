@@ -48,9 +48,10 @@ struct IsMapStyle<
 /// one that shuffles and is iterated outside of the training loop, say for
 /// evaluation, begins with its first order again after a resume.
 ///
-/// A batch is fetched by the calling thread when the loop asks for it. So random
-/// transforms draw from the default generator in the same order in a killed and
-/// an uninterrupted run. The batch lives until the next one is fetched.
+/// A batch is fetched by the calling thread when the loop asks for it. So
+/// random transforms draw from the default generator in the same order in a
+/// killed and an uninterrupted run. The batch lives until the next one is
+/// fetched.
 ///
 /// Neither copies nor moves: managers hold references. One thread at a time.
 template <class Dataset>
@@ -110,8 +111,8 @@ class DataLoader {
     std::uint64_t range_ = 0;
   };
 
-  /// `invalid_argument` for a batch size of 0, a data set that does not know its
-  /// size, or one with too few samples for a batch. The size is asked once.
+  /// `invalid_argument` for a batch size of 0, a data set that does not know
+  /// its size, or one with too few samples for a batch. The size is asked once.
   DataLoader(Dataset dataset, const DataLoaderOptions& options)
       : dataset_(std::move(dataset)), cursor_(size_of(dataset_), options) {}
 

@@ -47,7 +47,11 @@ template <class T>
   return Named<T>{std::move(name), object};
 }
 template <class T>
-Named<T> named(std::string name, const T&& object) = delete;
+Named<const T> named(std::string, const T&&) {
+  static_assert(
+      sizeof(T) == 0,
+      "holdfast: a part is restored in place, so it cannot be a temporary");
+}
 
 /// The part of `object`, which must outlive it.
 template <class T>
@@ -55,7 +59,19 @@ template <class T>
   static_assert(
       !std::is_const_v<T>,
       "holdfast: a part is restored in place, so it cannot be const");
-  return StateAdapter<T>::make(object);
+  if constexpr (std::is_const_v<T>) {
+    return nullptr; // One error is enough.
+  } else {
+    return StateAdapter<T>::make(object);
+  }
+}
+
+template <class T>
+std::unique_ptr<Part> make_part(const T&&) {
+  static_assert(
+      sizeof(T) == 0,
+      "holdfast: a part is restored in place, so it cannot be a temporary");
+  return nullptr;
 }
 
 } // namespace holdfast

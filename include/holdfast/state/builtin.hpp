@@ -38,13 +38,25 @@ struct PointerTraits<std::weak_ptr<E>> {
   using Element = E;
 };
 
+/// A shared pointer has the name of what it points to.
+template <class T>
+[[nodiscard]] constexpr const char* default_name_of() {
+  using Pointer = PointerTraits<T>;
+  if constexpr (Pointer::is_shared) {
+    return StateAdapter<
+        std::remove_const_t<typename Pointer::Element>>::default_name;
+  } else {
+    return nullptr;
+  }
+}
+
 /// The adapter of types that have no specialisation. Types of LibTorch have
 /// theirs in libtorch/. What a type offers is tried in this order: `state(V&)`,
 /// `save_state` and `load_state`, shared_ptr, random engines and distributions,
 /// plain values, containers of parts.
 template <class T, class>
 struct Builtin {
-  static constexpr const char* default_name = nullptr;
+  static constexpr const char* default_name = default_name_of<T>();
 
   [[nodiscard]] static std::unique_ptr<Part> make(T& object) {
     using Pointer = PointerTraits<T>;
@@ -60,10 +72,15 @@ struct Builtin {
           "holdfast: a type needs both `Values save_state() const` and `void "
           "load_state(const Values&)`");
     } else if constexpr (Pointer::is_shared) {
+      using Element = typename Pointer::Element;
       static_assert(
-          !std::is_const_v<typename Pointer::Element>,
+          !std::is_const_v<Element>,
           "holdfast: a part is restored in place, so it cannot be const");
-      return std::make_unique<SharedPart<typename Pointer::Element>>(object);
+      if constexpr (std::is_const_v<Element>) {
+        return nullptr; // One error is enough.
+      } else {
+        return std::make_unique<SharedPart<Element>>(object);
+      }
     } else if constexpr (Pointer::is_other) {
       static_assert(
           sizeof(T) == 0,

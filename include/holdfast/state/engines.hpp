@@ -3,6 +3,7 @@
 #include <holdfast/state/checks.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <istream>
 #include <locale>
 #include <memory>
@@ -70,9 +71,12 @@ template <class T>
   }
 }
 
-/// True if `text`, the state of a library's lagged generator, ends in an index
-/// beyond its `size` numbers: the library would believe it.
-[[nodiscard]] bool has_index_beyond(const std::string& text, std::size_t size);
+/// False for a state of a lagged generator that has a number beyond `max`, or
+/// an index beyond its `size` numbers: the library would believe both.
+[[nodiscard]] bool fits_generator(
+    const std::string& text,
+    std::size_t size,
+    std::uint64_t max);
 
 template <class T, class = void>
 struct HasStateSize : std::false_type {};
@@ -109,8 +113,10 @@ template <class T>
 template <class T>
 [[nodiscard]] bool read_engine(const std::string& text, T& engine) {
   constexpr std::size_t size = lagged_size<T>();
-  if (size != 0 && has_index_beyond(text, size)) {
-    return false;
+  if constexpr (size != 0) {
+    if (!fits_generator(text, size, T::max())) {
+      return false;
+    }
   }
   std::istringstream in(text);
   in.imbue(std::locale::classic());

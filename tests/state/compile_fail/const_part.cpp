@@ -1,0 +1,6 @@
+// expected: a part is restored in place, so it cannot be const
+#include <holdfast/state/builtin.hpp>
+
+void test(const int& object) {
+  (void)holdfast::make_part(object);
+}

@@ -1,0 +1,410 @@
+#include <state/part_support.hpp>
+#include <support/catch.hpp>
+
+#include <holdfast/state/builtin.hpp>
+#include <holdfast/state/sample_cursor.hpp>
+#include <holdfast/state/sample_order.hpp>
+
+#include <limits>
+
+using namespace holdfast;
+using namespace holdfast::test;
+
+namespace {
+
+struct Control final : LoopControl {
+  bool stop = false;
+  int begins = 0;
+  bool stopping() const noexcept override {
+    return stop;
+  }
+  void range_begins() override {
+    ++begins;
+  }
+};
+
+using Indices = std::vector<std::size_t>;
+using Codes = std::vector<std::string>;
+
+/// Runs a range to its end, or until `batches` were handed out; commits after
+/// each batch if `commit`.
+Indices run(SampleCursor& cursor, std::size_t batches, bool commit) {
+  Indices seen;
+  const std::uint64_t range = cursor.begin_range();
+  for (std::size_t i = 0; i < batches; ++i) {
+    const Indices indices = cursor.next(range);
+    if (indices.empty()) {
+      break;
+    }
+    cursor.hand_out(range, indices.size());
+    seen.insert(seen.end(), indices.begin(), indices.end());
+    if (commit) {
+      (void)cursor.commit();
+    }
+  }
+  return seen;
+}
+
+constexpr std::size_t kAll = 1000;
+
+Captured captured_from(SampleCursor& cursor) {
+  detail::SampleCursorPart part(cursor);
+  return capture(part);
+}
+
+void restore_into(SampleCursor& cursor, const Captured& captured) {
+  detail::SampleCursorPart part(cursor);
+  restore(part, captured);
+}
+
+Codes refused(SampleCursor& cursor, const Captured& captured) {
+  detail::SampleCursorPart part(cursor);
+  return codes_of(mismatches_of(part, captured.saved));
+}
+
+DataLoaderOptions in_order(std::size_t batch_size) {
+  return DataLoaderOptions(batch_size).shuffle(false);
+}
+
+} // namespace
+
+TEST_CASE("sample cursor: an epoch is the order in batches", "[state]") {
+  const bool shuffle = GENERATE(false, true);
+  const bool drop_last = GENERATE(false, true);
+  const std::size_t batch_size = GENERATE(1, 3, 5, 10, 11);
+  if (drop_last && batch_size > 10) {
+    return;
+  }
+  CAPTURE(shuffle, drop_last, batch_size);
+  SampleCursor cursor(
+      10,
+      DataLoaderOptions()
+          .batch_size(batch_size)
+          .shuffle(shuffle)
+          .drop_last(drop_last)
+          .seed(4));
+  Indices expected = shuffle ? shuffled_order(10, 4, 0)
+                             : Indices{0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+  if (drop_last) {
+    expected.resize(10 / batch_size * batch_size);
+  }
+  CHECK(cursor.epoch_size() == expected.size());
+  CHECK(run(cursor, kAll, false) == expected);
+}
+
+TEST_CASE("sample cursor: options that give no batch", "[state]") {
+  const auto code = [](std::size_t size, const DataLoaderOptions& options) {
+    return code_of([&] { SampleCursor cursor(size, options); });
+  };
+  CHECK(code(10, DataLoaderOptions(0)) == "invalid_argument");
+  CHECK(code(0, DataLoaderOptions(1)) == "invalid_argument");
+  CHECK(code(3, DataLoaderOptions(4).drop_last(true)) == "invalid_argument");
+  CHECK(
+      code(std::numeric_limits<std::size_t>::max(), DataLoaderOptions(4)) ==
+      "invalid_argument");
+  CHECK(code(3, DataLoaderOptions(4)) == "no error");
+}
+
+TEST_CASE(
+    "sample cursor: without a manager each range is an epoch",
+    "[state]") {
+  SampleCursor cursor(10, DataLoaderOptions(3).seed(1));
+  CHECK(run(cursor, kAll, false) == shuffled_order(10, 1, 0));
+  CHECK(run(cursor, 1, false).size() == 3);
+  CHECK(cursor.epoch() == 1);
+  CHECK(run(cursor, kAll, false) == shuffled_order(10, 1, 2));
+}
+
+TEST_CASE("sample cursor: only a commit moves the position", "[state]") {
+  Control control;
+  SampleCursor cursor(10, in_order(3));
+  cursor.attach(&control);
+  CHECK(run(cursor, 2, false) == Indices{0, 1, 2, 3, 4, 5});
+  CHECK(cursor.ahead());
+  CHECK(cursor.position() == 0);
+  CHECK(cursor.commit() == 6);
+  CHECK(cursor.position() == 6);
+  CHECK_FALSE(cursor.ahead());
+  CHECK(cursor.commit() == 0);
+}
+
+TEST_CASE(
+    "sample cursor: attached, a range goes on at the position",
+    "[state]") {
+  Control control;
+  SampleCursor cursor(10, in_order(3));
+  cursor.attach(&control);
+  CHECK(run(cursor, 1, true) == Indices{0, 1, 2});
+  CHECK(run(cursor, 2, false) == Indices{3, 4, 5, 6, 7, 8});
+  CHECK(cursor.ahead());
+  // What was not committed comes again.
+  CHECK(run(cursor, kAll, true) == Indices{3, 4, 5, 6, 7, 8, 9});
+  CHECK(cursor.at_end());
+  CHECK(control.begins == 3);
+}
+
+TEST_CASE("sample cursor: an exhausted epoch must be turned", "[state]") {
+  Control control;
+  SampleCursor cursor(10, DataLoaderOptions(3).seed(1));
+  cursor.attach(&control);
+  CHECK_FALSE(cursor.at_end());
+  (void)run(cursor, kAll, true);
+  CHECK(cursor.at_end());
+  const auto begin = [&] {
+    return code_of([&] { (void)cursor.begin_range(); });
+  };
+  CHECK(begin() == "epoch_not_ended");
+  CHECK(begin() == "epoch_not_ended");
+  CHECK(control.begins == 1);
+  cursor.start_epoch(1);
+  CHECK_FALSE(cursor.at_end());
+  CHECK(run(cursor, kAll, true) == shuffled_order(10, 1, 1));
+  CHECK(code_of([&] { cursor.start_epoch(-1); }) == "invalid_argument");
+}
+
+TEST_CASE("sample cursor: drop_last ends at the last whole batch", "[state]") {
+  Control control;
+  SampleCursor cursor(10, in_order(4).drop_last(true));
+  cursor.attach(&control);
+  (void)run(cursor, 2, true);
+  CHECK(cursor.at_end());
+}
+
+TEST_CASE("sample cursor: a stop ends the range before a fetch", "[state]") {
+  Control control;
+  SampleCursor cursor(10, in_order(3));
+  cursor.attach(&control);
+  const std::uint64_t range = cursor.begin_range();
+  cursor.hand_out(range, cursor.next(range).size());
+  (void)cursor.commit();
+  control.stop = true;
+  CHECK(cursor.in_range(range));
+  CHECK(cursor.next(range).empty());
+  CHECK_FALSE(cursor.in_range(range));
+  CHECK(cursor.position() == 3);
+  CHECK_FALSE(cursor.ahead());
+  CHECK(run(cursor, kAll, true).empty());
+  CHECK(control.begins == 1);
+  control.stop = false;
+  CHECK(run(cursor, kAll, true) == Indices{3, 4, 5, 6, 7, 8, 9});
+}
+
+TEST_CASE("sample cursor: turning and beginning end older ranges", "[state]") {
+  Control control;
+  SampleCursor cursor(10, in_order(3));
+  cursor.attach(&control);
+  const std::uint64_t first = cursor.begin_range();
+  cursor.hand_out(first, cursor.next(first).size());
+  cursor.start_epoch(1);
+  CHECK(cursor.next(first).empty());
+  CHECK_FALSE(cursor.ahead());
+  const std::uint64_t second = cursor.begin_range();
+  const std::uint64_t third = cursor.begin_range();
+  CHECK(cursor.next(second).empty());
+  cursor.hand_out(second, 3);
+  CHECK_FALSE(cursor.ahead());
+  CHECK(cursor.next(third) == Indices{0, 1, 2});
+}
+
+TEST_CASE("sample cursor: attaching starts at epoch 0", "[state]") {
+  Control control;
+  Control other;
+  SampleCursor cursor(10, DataLoaderOptions(3).seed(1));
+  (void)run(cursor, 2, true);
+  (void)run(cursor, 2, true);
+  cursor.attach(&control);
+  CHECK(cursor.epoch() == 0);
+  CHECK(cursor.position() == 0);
+  CHECK(code_of([&] { cursor.attach(&other); }) == "invalid_argument");
+  (void)run(cursor, 1, true);
+  cursor.attach(&control); // Again: nothing moves.
+  CHECK(cursor.position() == 3);
+  cursor.attach(nullptr);
+  CHECK(run(cursor, kAll, false) == shuffled_order(10, 1, 1));
+  cursor.attach(&other);
+  CHECK(run(cursor, kAll, true) == shuffled_order(10, 1, 0));
+}
+
+TEST_CASE("sample cursor: exact wherever the run is killed", "[state]") {
+  const bool shuffle = GENERATE(false, true);
+  const bool drop_last = GENERATE(false, true);
+  const DataLoaderOptions options =
+      DataLoaderOptions(3).shuffle(shuffle).drop_last(drop_last).seed(9);
+  constexpr std::int64_t epochs = 3;
+
+  // One training loop; it saves after batch `kill` of the run and ends there.
+  const auto train =
+      [&](const Captured* from, std::size_t kill, Indices& seen) {
+        Control control;
+        SampleCursor cursor(11, options);
+        cursor.attach(&control);
+        if (from != nullptr) {
+          restore_into(cursor, *from);
+        }
+        std::size_t batch = 0;
+        while (cursor.epoch() < epochs) {
+          const std::uint64_t range = cursor.begin_range();
+          for (;;) {
+            const Indices indices = cursor.next(range);
+            if (indices.empty()) {
+              break;
+            }
+            cursor.hand_out(range, indices.size());
+            seen.insert(seen.end(), indices.begin(), indices.end());
+            (void)cursor.commit();
+            if (++batch == kill) {
+              return captured_from(cursor);
+            }
+          }
+          cursor.start_epoch(cursor.epoch() + 1);
+        }
+        return captured_from(cursor);
+      };
+
+  Indices uninterrupted;
+  (void)train(nullptr, kAll, uninterrupted);
+  const std::size_t batches = epochs * (drop_last ? 3 : 4);
+  CHECK(uninterrupted.size() == epochs * (drop_last ? 9 : 11));
+  for (std::size_t kill = 1; kill <= batches; ++kill) {
+    CAPTURE(shuffle, drop_last, kill);
+    Indices seen;
+    const Captured saved = train(nullptr, kill, seen);
+    (void)train(&saved, kAll, seen);
+    CHECK(seen == uninterrupted);
+  }
+}
+
+TEST_CASE("sample cursor: restored at the end, one range is empty", "[state]") {
+  Control control;
+  SampleCursor source(10, in_order(3));
+  source.attach(&control);
+  (void)run(source, kAll, true);
+  const Captured captured = captured_from(source);
+
+  SampleCursor live(10, in_order(3));
+  Control live_control;
+  live.attach(&live_control);
+  restore_into(live, captured);
+  CHECK(live.at_end());
+  CHECK(run(live, kAll, true).empty());
+  CHECK(live_control.begins == 1); // The random state is put back for it.
+  CHECK(code_of([&] { (void)live.begin_range(); }) == "epoch_not_ended");
+  SECTION("turned, it goes on") {
+    live.start_epoch(1);
+    CHECK(run(live, kAll, true).size() == 10);
+    CHECK(code_of([&] { (void)live.begin_range(); }) == "epoch_not_ended");
+  }
+  SECTION("a stop does not use the empty range up") {
+    restore_into(live, captured);
+    live_control.stop = true;
+    CHECK(run(live, kAll, true).empty());
+    live_control.stop = false;
+    CHECK(run(live, kAll, true).empty());
+  }
+}
+
+TEST_CASE(
+    "sample cursor: not attached, a restored epoch starts over",
+    "[state]") {
+  Control control;
+  SampleCursor source(10, DataLoaderOptions(3).seed(2));
+  source.attach(&control);
+  source.start_epoch(4);
+  (void)run(source, 2, true);
+  SampleCursor live(10, DataLoaderOptions(3).seed(2));
+  (void)run(live, 1, false);
+  restore_into(live, captured_from(source));
+  CHECK(live.epoch() == 4);
+  CHECK(run(live, kAll, false) == shuffled_order(10, 2, 4));
+}
+
+TEST_CASE("sample cursor: what is saved", "[state]") {
+  Control control;
+  SampleCursor cursor(
+      10, DataLoaderOptions(3).seed(std::numeric_limits<std::uint64_t>::max()));
+  cursor.attach(&control);
+  cursor.start_epoch(2);
+  (void)run(cursor, 1, true);
+  (void)run(cursor, 1, false);
+  const Values expected = {
+      {"batch_size", Value(3)},
+      {"data_size", Value(10)},
+      {"drop_last", Value(false)},
+      {"epoch", Value(2)},
+      {"position", Value(3)},
+      {"seed", Value(std::numeric_limits<std::uint64_t>::max())},
+      {"shuffle", Value(true)}};
+  CHECK(captured_from(cursor).saved.values == expected);
+  detail::SampleCursorPart part(cursor);
+  CHECK(part.kind() == "data");
+  CHECK(part.stage() == Stage::data);
+}
+
+TEST_CASE("sample cursor: other data is refused", "[state]") {
+  Control control;
+  SampleCursor source(10, DataLoaderOptions(3).seed(1));
+  source.attach(&control);
+  (void)run(source, 1, true);
+  const Captured captured = captured_from(source);
+  {
+    SampleCursor live(11, DataLoaderOptions(2).seed(2).drop_last(true));
+    CHECK(
+        refused(live, captured) ==
+        Codes{
+            "data_size: data_changed",
+            "seed: data_changed",
+            "batch_size: data_changed",
+            "drop_last: data_changed"});
+    CHECK(live.position() == 0);
+  }
+  SampleCursor unshuffled(10, in_order(3).seed(1));
+  CHECK(refused(unshuffled, captured) == Codes{"shuffle: data_changed"});
+}
+
+TEST_CASE(
+    "sample cursor: batches may change at the start of an epoch",
+    "[state]") {
+  SampleCursor source(10, DataLoaderOptions(3));
+  source.start_epoch(5);
+  SampleCursor live(10, DataLoaderOptions(4).drop_last(true));
+  restore_into(live, captured_from(source));
+  CHECK(live.epoch() == 5);
+  CHECK(live.options().batch_size() == 4);
+}
+
+TEST_CASE("sample cursor: values are checked", "[state]") {
+  SampleCursor cursor(10, in_order(3));
+  Captured captured = captured_from(cursor);
+  Values& values = captured.saved.values;
+  const auto with = [&](const char* name, Value value) {
+    const Value former = values[name];
+    values[name] = std::move(value);
+    const Codes codes = refused(cursor, captured);
+    values[name] = former;
+    return codes;
+  };
+  CHECK(with("epoch", Value(-1)) == Codes{"epoch: value_out_of_range"});
+  CHECK(
+      with("epoch", Value(std::numeric_limits<std::int64_t>::max())) ==
+      Codes{"epoch: value_out_of_range"});
+  CHECK(
+      with("epoch", Value(std::numeric_limits<std::uint64_t>::max())) ==
+      Codes{"epoch: value_out_of_range"});
+  CHECK(with("epoch", Value(0.5)) == Codes{"epoch: type_mismatch"});
+  CHECK(with("seed", Value(-1)) == Codes{"seed: value_out_of_range"});
+  CHECK(with("position", Value(4)) == Codes{"position: value_out_of_range"});
+  CHECK(with("position", Value(12)) == Codes{"position: value_out_of_range"});
+  CHECK(with("position", Value(-3)) == Codes{"position: value_out_of_range"});
+  CHECK(with("position", Value(9)) == Codes{});
+  CHECK(with("position", Value(10)) == Codes{});
+  CHECK(with("batch_size", Value(0)) == Codes{"position: value_out_of_range"});
+  values.erase("seed");
+  values["other"] = Value(1);
+  values["epoch"] = Value("x");
+  CHECK(
+      refused(cursor, captured) ==
+      Codes{
+          "other: name_unexpected",
+          "seed: name_missing",
+          "epoch: type_mismatch"});
+}
