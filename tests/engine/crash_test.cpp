@@ -1,0 +1,235 @@
+#include <support/catch.hpp>
+#include <support/manual_clock.hpp>
+#include <support/random.hpp>
+#include <support/toy_run.hpp>
+
+#include <holdfast/store/catalog.hpp>
+#include <holdfast/testing/fault_file_system.hpp>
+#include <holdfast/testing/memory_file_system.hpp>
+
+#include <cerrno>
+#include <functional>
+#include <map>
+
+// A crash point is a parameter: every operation of a save with retention, and
+// of a resume with quarantine, is the last one that reaches the disk once, and
+// what the disk may then hold is tried in every way.
+
+using namespace holdfast;
+using holdfast::test::ToyRun;
+using holdfast::testing::Fault;
+using holdfast::testing::FaultFileSystem;
+using holdfast::testing::LossPattern;
+using holdfast::testing::MemoryFileSystem;
+
+namespace {
+
+using Disk = std::shared_ptr<MemoryFileSystem>;
+
+constexpr const char* kRoot = "runs/a";
+
+Options options_on(const std::shared_ptr<FileSystem>& disk) {
+  static test::ManualClock clock; // retries must not take real time
+  return Options()
+      .file_system(disk)
+      .clock(clock)
+      .lock_wait(std::chrono::seconds(0))
+      .save_every(steps(1))
+      .keep_last(1)
+      .on_event({});
+}
+
+/// The state after each step, by step, of a run that nothing disturbed.
+const std::map<std::int64_t, std::string>& undisturbed() {
+  static const std::map<std::int64_t, std::string> prints = [] {
+    std::map<std::int64_t, std::string> result;
+    ToyRun run(kRoot, options_on(std::make_shared<MemoryFileSystem>()));
+    run.manager.resume();
+    for (std::int64_t step = 1; step < ToyRun::kSamples; ++step) {
+      if (step == 1) {
+        run.loader.begin();
+      }
+      run.train_batch(run.loader.next());
+      run.manager.step();
+      result[step] = run.fingerprint();
+    }
+    return result;
+  }();
+  return prints;
+}
+
+void train_steps(ToyRun& run, int count) {
+  run.loader.begin();
+  for (int i = 0; i < count; ++i) {
+    run.train_batch(run.loader.next());
+    run.manager.step();
+  }
+}
+
+/// A disk on which `count` steps were trained and acknowledged.
+Disk trained(int count) {
+  auto disk = std::make_shared<MemoryFileSystem>();
+  ToyRun run(kRoot, options_on(disk));
+  run.manager.resume();
+  train_steps(run, count);
+  return disk;
+}
+
+/// Resumes from what a crash left: at the acknowledged step or a later one,
+/// with its exact state, and the next save works. Leaves nothing behind.
+void check_survivor(const Disk& disk, std::int64_t acknowledged) {
+  {
+    ToyRun run(kRoot, options_on(disk));
+    const ResumeReport report = run.manager.resume();
+    const std::int64_t step = run.manager.progress().step;
+    REQUIRE(step >= acknowledged);
+    REQUIRE(report.resumed() == (step > 0));
+    if (step > 0) {
+      REQUIRE(run.fingerprint() == undisturbed().at(step));
+    }
+    train_steps(run, 1);
+    REQUIRE(run.manager.latest());
+    REQUIRE(run.manager.latest()->step == step + 1);
+    REQUIRE(run.fingerprint() == undisturbed().at(step + 1));
+  }
+  const Catalog catalog = scan(*disk->open_root(kRoot, Create::no));
+  REQUIRE(catalog.staging.empty());
+  REQUIRE(catalog.trash.empty());
+  REQUIRE(catalog.foreign.empty());
+}
+
+struct Count {
+  std::uint64_t points = 0;
+  std::uint64_t states = 0;
+};
+
+/// Cuts the power at each operation of `act` in turn and tries every loss
+/// pattern. `act` returns the step that was acknowledged last.
+Count cut_everywhere(
+    const Disk& before,
+    const std::function<std::int64_t(const std::shared_ptr<FileSystem>&)>&
+        act) {
+  Count count;
+  for (std::uint64_t n = 1;; ++n) {
+    const Disk disk = before->snapshot();
+    const auto faulty = std::make_shared<FaultFileSystem>(disk);
+    faulty->plan(Fault::power_cut().at(n));
+    const std::int64_t acknowledged = act(faulty);
+    const bool struck = faulty->power_is_cut();
+    for (const LossPattern& pattern :
+         testing::all_loss_patterns(*disk, 8, test::seed() + n)) {
+      const Disk after = disk->snapshot();
+      after->cut_power(pattern);
+      CAPTURE(n, pattern.describe(), faulty->log().back());
+      check_survivor(after, acknowledged);
+      ++count.states;
+    }
+    if (!struck) {
+      return count;
+    }
+    ++count.points;
+  }
+}
+
+} // namespace
+
+TEST_CASE("crash: power cut at every operation of the first save", "[crash]") {
+  CAPTURE(test::seed());
+  const auto disk = std::make_shared<MemoryFileSystem>();
+  const Count count = cut_everywhere(disk, [](const auto& faulty) {
+    std::int64_t acknowledged = 0;
+    try {
+      ToyRun run(kRoot, options_on(faulty).max_save_failures(1));
+      run.manager.resume();
+      train_steps(run, 1);
+      acknowledged = 1;
+    } catch (const Error&) {
+    }
+    return acknowledged;
+  });
+  WARN("crash points " << count.points << ", disk states " << count.states);
+  CHECK(count.points > 30);
+}
+
+TEST_CASE("crash: power cut at every operation of a resume, a save and its "
+          "retention",
+          "[crash]") {
+  CAPTURE(test::seed());
+  const Count count = cut_everywhere(trained(2), [](const auto& faulty) {
+    std::int64_t acknowledged = 2;
+    try {
+      ToyRun run(kRoot, options_on(faulty).max_save_failures(1));
+      run.manager.resume();
+      train_steps(run, 1);
+      acknowledged = 3;
+    } catch (const Error&) {
+    }
+    return acknowledged;
+  });
+  WARN("crash points " << count.points << ", disk states " << count.states);
+  CHECK(count.points > 60);
+}
+
+TEST_CASE("crash: power cut at every operation of a resume that quarantines",
+          "[crash]") {
+  CAPTURE(test::seed());
+  const Disk damaged = trained(3);
+  damaged->flip_bit(
+      "runs/a/ckpt-000003-step-3/model/model.safetensors", 8 * 300);
+  damaged->sync_all();
+  const Count count = cut_everywhere(damaged, [](const auto& faulty) {
+    try {
+      ToyRun run(kRoot, options_on(faulty));
+      run.manager.resume();
+    } catch (const Error&) {
+    }
+    return 2;
+  });
+  WARN("crash points " << count.points << ", disk states " << count.states);
+  CHECK(count.points > 60);
+}
+
+TEST_CASE("crash: every operation fails in every way, once and for ever",
+          "[crash][fault]") {
+  const std::vector<std::pair<const char*, Fault>> faults = {
+      {"EIO", Fault::error(EIO)},
+      {"ENOSPC", Fault::error(ENOSPC)},
+      {"EACCES", Fault::error(EACCES)},
+      {"EROFS", Fault::error(EROFS)},
+      {"EMFILE", Fault::error(EMFILE)},
+      {"ESTALE", Fault::error(ESTALE)},
+      {"short write", Fault::short_write()},
+      {"applied EIO", Fault::error(EIO).applied()},
+  };
+  const Disk before = trained(2);
+  std::uint64_t injected = 0;
+  for (const auto& fault : faults) {
+    for (const bool for_ever : {false, true}) {
+      for (std::uint64_t n = 1;; ++n) {
+        CAPTURE(fault.first, for_ever, n);
+        const Disk disk = before->snapshot();
+        const auto faulty = std::make_shared<FaultFileSystem>(disk);
+        const Fault at = fault.second.at(n);
+        faulty->plan(for_ever ? at.for_ever() : at);
+        std::int64_t acknowledged = 2;
+        try {
+          ToyRun run(kRoot, options_on(faulty).max_save_failures(1));
+          run.manager.resume();
+          train_steps(run, 1);
+          acknowledged = 3;
+        } catch (const Error& error) {
+          // Typed, and it says where.
+          REQUIRE_FALSE(std::string(error.what()).empty());
+        }
+        if (faulty->faults() == 0) {
+          break;
+        }
+        ++injected;
+        // The fault is gone; the disk itself never lost its power.
+        check_survivor(disk, acknowledged);
+      }
+    }
+  }
+  WARN("faults injected " << injected);
+  CHECK(injected > 1000);
+}
