@@ -12,7 +12,6 @@
 #include <holdfast/store/names.hpp>
 
 #include <map>
-#include <set>
 #include <string_view>
 #include <utility>
 
@@ -91,7 +90,7 @@ struct Transaction::State {
   std::string staging_name;
   std::unique_ptr<Directory> staging;
   std::map<std::string, std::unique_ptr<Directory>> directories;
-  std::set<std::string> taken; ///< Names on disk, of files and directories.
+
   std::vector<PartFile> parts;
   bool broken = false; ///< A part failed: nothing can be committed.
   bool renamed = false; ///< Step 5 is done: no longer ours to remove.
