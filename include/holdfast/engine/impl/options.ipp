@@ -9,14 +9,6 @@
 
 namespace holdfast {
 
-namespace detail {
-
-HOLDFAST_INLINE bool is_positive_time(std::chrono::duration<double> time) {
-  return std::isfinite(time.count()) && time.count() > 0;
-}
-
-} // namespace detail
-
 HOLDFAST_INLINE Options& Options::save_every(Steps interval) {
   settings_.triggers.push_back(holdfast::save_every(interval));
   return *this;
@@ -107,13 +99,6 @@ HOLDFAST_INLINE Options& Options::clock(Clock& clock) {
 
 HOLDFAST_INLINE Settings Options::resolve() const {
   Settings settings = settings_;
-  for (const SaveEvery& rule : settings.triggers) {
-    const bool whole = rule.unit == SaveEvery::Unit::seconds ||
-        std::floor(rule.interval) == rule.interval;
-    if (!std::isfinite(rule.interval) || rule.interval <= 0 || !whole) {
-      throw_invalid_argument("save_every", "the interval must be positive");
-    }
-  }
   if (settings.triggers.empty()) {
     settings.triggers.push_back(holdfast::save_every(epochs(1)));
   }
@@ -126,22 +111,7 @@ HOLDFAST_INLINE Settings Options::resolve() const {
   if (!keep_all_ && !any_rule) {
     rules.last = 3;
   }
-  if (rules.last && *rules.last == 0) {
-    throw_invalid_argument("keep_last", "at least one must be kept", "0");
-  }
-  for (const KeepBest& rule : rules.best) {
-    if (rule.metric.empty() || rule.count == 0) {
-      throw_invalid_argument("keep_best", "needs a metric and a count above 0");
-    }
-  }
-  for (const KeepPer& rule : rules.per) {
-    if (!detail::is_positive_time(rule.bucket)) {
-      throw_invalid_argument("keep_one_per", "the time must be positive");
-    }
-  }
-  if (rules.younger && !detail::is_positive_time(rules.younger->age)) {
-    throw_invalid_argument("keep_younger_than", "the age must be positive");
-  }
+  validate(rules);
   const auto level = settings.compression.zstd_level;
   if (level && (*level < 1 || *level > 19)) {
     throw_invalid_argument(
