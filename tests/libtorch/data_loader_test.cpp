@@ -1,3 +1,4 @@
+#include <torch/csrc/utils/variadic.h> // LibTorch 1.13's map.h lacks it.
 #include <torch/data/datasets/base.h>
 #include <torch/data/datasets/map.h>
 #include <torch/data/transforms/lambda.h>

@@ -111,6 +111,7 @@ TEST_CASE("builtin: a user's adapter wins over members", "[state]") {
   CHECK(StateAdapter<Wrapped<int>>::default_name == std::string("wrapped"));
   Plain plain;
   CHECK(make_part(plain)->kind() == "number");
+  CHECK(StateAdapter<Plain>::default_name == nullptr);
   std::vector<Plain> several(2);
   CHECK(make_part(several)->kind() == "collection");
 }

@@ -71,7 +71,7 @@ DataLoaderOptions in_order(std::size_t batch_size) {
 TEST_CASE("sample cursor: an epoch is the order in batches", "[state]") {
   const bool shuffle = GENERATE(false, true);
   const bool drop_last = GENERATE(false, true);
-  const std::size_t batch_size = GENERATE(1, 3, 5, 10, 11);
+  const std::size_t batch_size = GENERATE(1U, 3U, 5U, 10U, 11U);
   if (drop_last && batch_size > 10) {
     return;
   }

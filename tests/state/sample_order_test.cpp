@@ -29,7 +29,7 @@ TEST_CASE("sample order: golden orders never change", "[state]") {
 TEST_CASE("sample order: a permutation of any size", "[state]") {
   const std::uint64_t from_seed = seed();
   CAPTURE(from_seed);
-  for (const std::size_t size : {0, 1, 2, 3, 64, 1000}) {
+  for (const std::size_t size : {0U, 1U, 2U, 3U, 64U, 1000U}) {
     std::vector<std::size_t> order = shuffled_order(size, from_seed, 0);
     std::sort(order.begin(), order.end());
     REQUIRE(order.size() == size);
