@@ -54,8 +54,8 @@ class Manager {
 
   /// Goes back to `checkpoint`, a checkpoint of this directory (its path or
   /// its name), and begins a new line there: later ones are abandoned, not
-  /// deleted. The line is durable before this returns. With a `tag`, a call
-  /// that finds the newest line already carrying it is a `resume()`, so that a
+  /// deleted. The line is durable before this returns. With a `tag`
+  /// (`[a-z0-9_-]{1,64}`), a call that finds the newest line already carrying it is a `resume()`, so that a
   /// job script may be run again verbatim after a preemption.
   ResumeReport resume_from(
       const std::string& checkpoint,

@@ -47,10 +47,15 @@ struct CapturedPart {
 /// even by failing, it is put back: saving never moves a generator.
 [[nodiscard]] std::vector<CapturedPart> capture(const PartSet& parts);
 
-/// Random state, kept in memory, of all parts of `Stage::random`.
+/// Random state, kept in memory, of all parts of `Stage::random`; and, where
+/// asked for, the positions of loaders.
 class RandomSnapshot {
  public:
-  explicit RandomSnapshot(const PartSet& parts);
+  enum class Positions { left_out, taken };
+
+  explicit RandomSnapshot(
+      const PartSet& parts,
+      Positions positions = Positions::left_out);
   ~RandomSnapshot();
   RandomSnapshot(RandomSnapshot&&) noexcept;
   RandomSnapshot& operator=(RandomSnapshot&&) noexcept;

@@ -3,6 +3,7 @@
 #include <holdfast/engine/history.hpp>
 
 #include <holdfast/format/manifest.hpp>
+#include <holdfast/io/file_system.hpp>
 
 #include <utility>
 

@@ -2,8 +2,11 @@
 
 #include <holdfast/engine/load.hpp>
 
+#include <holdfast/base/text.hpp>
 #include <holdfast/engine/search.hpp>
 #include <holdfast/io/posix_file_system.hpp>
+#include <holdfast/store/catalog.hpp>
+#include <holdfast/store/names.hpp>
 
 #include <utility>
 

@@ -2,6 +2,7 @@
 
 #include <holdfast/engine/manager.hpp>
 
+#include <holdfast/base/text.hpp>
 #include <holdfast/engine/history.hpp>
 #include <holdfast/engine/part_set.hpp>
 #include <holdfast/engine/running_means.hpp>
@@ -11,6 +12,7 @@
 #include <holdfast/policy/best.hpp>
 #include <holdfast/policy/trigger.hpp>
 #include <holdfast/store/catalog.hpp>
+#include <holdfast/store/names.hpp>
 #include <holdfast/store/writer.hpp>
 
 #include <algorithm>
@@ -56,6 +58,7 @@ struct Manager::State final : LoopControl {
   std::optional<Steps> step_goal;
   std::optional<Epochs> epoch_goal;
   std::atomic<bool> stop_requested{false};
+  bool stop_saved = false; ///< A step has been saved because the run ends.
   /// After a resume in mid-epoch: to be put back at the next begin.
   std::optional<RandomSnapshot> random_at_begin;
 
@@ -149,9 +152,7 @@ HOLDFAST_INLINE Manager::Manager(std::string directory, Options options)
 }
 
 HOLDFAST_INLINE Manager::~Manager() {
-  if (fork_generation() == state_->fork) {
-    state_->close();
-  }
+  state_->close(); // what is on disk is left to its owner by the lock itself
 }
 
 HOLDFAST_INLINE void Manager::add_part(
@@ -183,7 +184,8 @@ HOLDFAST_INLINE void Manager::step(const Metrics& metrics) {
   ++state.progress.batch;
   state.means.add(metrics);
   state.random_at_begin.reset();
-  state.save_if_due(metrics, state.stopping());
+  // A loop that goes on regardless is not saved at each of its steps.
+  state.save_if_due(metrics, state.stopping() && !state.stop_saved);
 }
 
 HOLDFAST_INLINE void Manager::end_epoch(const Metrics& metrics) {
@@ -218,6 +220,7 @@ HOLDFAST_INLINE bool Manager::running(Epochs goal) {
   state_->require_resumed();
   state_->epoch_goal = goal;
   state_->step_goal.reset();
+  state_->stop_saved = state_->stop_saved && state_->stopping();
   state_->save_where_stopped();
   return !state_->stopping() && state_->progress.epoch < goal.count;
 }
@@ -226,6 +229,7 @@ HOLDFAST_INLINE bool Manager::running(Steps goal) {
   state_->require_resumed();
   state_->step_goal = goal;
   state_->epoch_goal.reset();
+  state_->stop_saved = state_->stop_saved && state_->stopping();
   state_->save_where_stopped();
   return !state_->stopping();
 }
@@ -247,6 +251,7 @@ HOLDFAST_INLINE void Manager::request_stop() noexcept {
 }
 
 HOLDFAST_INLINE Progress Manager::progress() const {
+  state_->require_owner();
   Progress progress = state_->progress;
   if (state_->writer) {
     progress.elapsed_seconds = state_->elapsed();
@@ -255,10 +260,12 @@ HOLDFAST_INLINE Progress Manager::progress() const {
 }
 
 HOLDFAST_INLINE std::int64_t Manager::epoch() const {
+  state_->require_owner();
   return state_->progress.epoch;
 }
 
 HOLDFAST_INLINE double Manager::epoch_mean(const std::string& metric) const {
+  state_->require_owner();
   return state_->means.mean(metric);
 }
 

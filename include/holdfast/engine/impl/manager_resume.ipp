@@ -7,12 +7,9 @@ namespace holdfast {
 namespace detail {
 
 HOLDFAST_INLINE void require_tag(const std::string& tag) {
-  const bool printable = std::all_of(tag.begin(), tag.end(), [](char c) {
-    return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f;
-  });
-  if (tag.empty() || tag.size() > 256 || !printable || !is_utf8(tag)) {
+  if (!is_name(tag)) {
     throw_invalid_argument(
-        "tag", "needs 1 to 256 bytes of printable UTF-8", "'" + tag + "'");
+        "tag", "tags match [a-z0-9_-]{1,64}", "'" + tag + "'");
   }
 }
 
@@ -30,14 +27,23 @@ struct EngineState {
   }
 };
 
+HOLDFAST_INLINE EngineState
+engine_state(const Directory& root, const Found& found) {
+  try {
+    return EngineState(found.restore.engine());
+  } catch (const Error& error) {
+    throw error.at(root.path() + "/" + found.name.name);
+  }
+}
+
 } // namespace detail
 
 /// Takes the directory and lets `begin` begin the run. If that fails, nothing
-/// is left open, and the random state is as it was.
+/// is left open, and random state and loaders are as they were.
 HOLDFAST_INLINE ResumeReport
 Manager::State::take(const std::function<ResumeReport()>& begin) {
   require_not_resumed();
-  RandomSnapshot random(parts);
+  RandomSnapshot before(parts, RandomSnapshot::Positions::taken);
   try {
     // Said before the disk is touched: what cannot be saved.
     static_cast<void>(plan_checkpoint(capture(parts)));
@@ -50,7 +56,7 @@ Manager::State::take(const std::function<ResumeReport()>& begin) {
   } catch (...) {
     const std::exception_ptr error = std::current_exception();
     close();
-    random.put_back();
+    before.put_back();
     std::rethrow_exception(error);
   }
 }
@@ -118,9 +124,10 @@ HOLDFAST_INLINE ResumeReport
 Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
   Found& found = *result.found;
   const Manifest& manifest = found.manifest;
-  detail::EngineState engine(found.restore.engine());
+  detail::EngineState engine = detail::engine_state(*root, found);
   const Environment environment_now = record_environment();
 
+  attach_loaders(); // before the restore: attaching puts them at the start
   found.restore.apply();
 
   means = std::move(engine.means);
@@ -131,7 +138,6 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
   run_id = manifest.run_id;
   attempt = manifest.attempt + 1;
   resumed_from = CheckpointIdentity{manifest.sequence, manifest.id};
-  attach_loaders();
   if (progress.batch > 0) {
     random_at_begin.emplace(parts);
   }
@@ -180,6 +186,9 @@ HOLDFAST_INLINE void Manager::State::quarantine(SearchResult& result) {
       writer->quarantine(
           CheckpointName{manifest.sequence, manifest.step, passed->name},
           passed->reason);
+      if (root->exists(passed->name)) {
+        continue; // the name could not be changed
+      }
       passed->quarantined = true;
       emit(
           Event::Kind::quarantined,
@@ -235,6 +244,13 @@ HOLDFAST_INLINE ResumeReport Manager::resume_from(
     if (!tag.empty() && current && current->tag == tag) {
       return state.go_on();
     }
+    const Catalog catalog = scan(*state.root);
+    if (std::count(catalog.foreign.begin(), catalog.foreign.end(), name) != 0) {
+      ErrorDetails details;
+      details.path = state.root->path() + "/" + name;
+      details.message = "its number is not its own, so no later resume finds it";
+      throw Error(ErrorCode::foreign, std::move(details));
+    }
     const CheckpointName wanted{parsed.sequence, parsed.step, name};
     SearchResult result = search(
         *state.root,
@@ -249,10 +265,11 @@ HOLDFAST_INLINE ResumeReport Manager::resume_from(
       details.message = other.reason;
       throw Error(code_of(other.verdict), std::move(details));
     }
+    static_cast<void>(detail::engine_state(*state.root, *result.found));
     // Durable before anything changes: a crash right after must not fall back
     // into the line that was left.
     state.line = state.writer->begin_line(parsed.sequence, tag).sequence;
-    return state.begin_at(std::move(result), scan(*state.root));
+    return state.begin_at(std::move(result), catalog);
   });
 }
 

@@ -47,6 +47,7 @@ HOLDFAST_INLINE SaveHandle Manager::State::save(
   last_save = now();
   auto result = std::make_shared<SaveHandle::Result>();
   std::uint64_t sequence = 0;
+  std::string name;
   const auto fail = [&](const char* what) {
     ++failures;
     result->error = std::current_exception();
@@ -65,7 +66,8 @@ HOLDFAST_INLINE SaveHandle Manager::State::save(
         engine_values(),
         manifest(metrics, std::move(reasons)),
         settings.compression);
-    result->path = root->path() + "/" + committed.name;
+    name = committed.name;
+    result->path = root->path() + "/" + name;
   } catch (const std::exception& error) {
     fail(error.what());
   } catch (...) {
@@ -83,7 +85,7 @@ HOLDFAST_INLINE SaveHandle Manager::State::save(
         value = metric->second;
       }
     }
-    emit(Event::Kind::saved, result->path, "saved " + result->path);
+    emit(Event::Kind::saved, name, "saved " + result->path);
     retain();
   }
   return SaveHandle(std::move(result));
@@ -134,6 +136,7 @@ HOLDFAST_INLINE void Manager::State::save_if_due(
     return;
   }
   const SaveHandle handle = save(metrics, std::move(reasons));
+  stop_saved = stop_saved || (goal_reached && failures == 0);
   if (settings.max_save_failures > 0 &&
       failures >= settings.max_save_failures) {
     handle.wait();
@@ -174,12 +177,20 @@ HOLDFAST_INLINE void Manager::State::retain() {
       if (writer->is_being_read(name)) {
         continue; // for as long as somebody reads it
       }
-      writer->remove(name);
+      try {
+        writer->remove(name);
+      } catch (const Error& error) {
+        if (error.code() == ErrorCode::lost_lock) {
+          throw;
+        }
+        // One that cannot be removed must not keep all others.
+        emit(Event::Kind::warning, name.name, error.what());
+        continue;
+      }
       emit(
           Event::Kind::removed,
           name.name,
-          name.name +
-              (decision.reasons.empty() ? "" : ": " + decision.reasons.front()));
+          name.name + ": " + decision.reasons.front());
     }
   } catch (const std::exception& error) {
     emit(Event::Kind::warning, "", error.what());

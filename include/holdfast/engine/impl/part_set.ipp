@@ -142,11 +142,15 @@ struct RandomSnapshot::Impl {
   std::vector<CapturedPart> states;
 };
 
-HOLDFAST_INLINE RandomSnapshot::RandomSnapshot(const PartSet& parts)
+HOLDFAST_INLINE RandomSnapshot::RandomSnapshot(
+    const PartSet& parts,
+    Positions positions)
     : impl_(std::make_unique<Impl>()) {
   impl_->names = parts.publish();
   for (const NamedPart& named_part : parts.all()) {
-    if (named_part.part->stage() != Stage::random) {
+    const bool position = positions == Positions::taken &&
+        named_part.part->cursor() != nullptr;
+    if (named_part.part->stage() != Stage::random && !position) {
       continue;
     }
     detail::OwnedState owned = detail::own(CapturedPart{

@@ -291,9 +291,10 @@ HOLDFAST_INLINE void PreparedRestore::apply() {
     }
   } catch (...) {
     // The one that threw takes back what it may have begun, too.
-    do {
+    for (++next; next != parts.begin();) {
+      --next;
       next->restore->undo();
-    } while (next-- != parts.begin());
+    }
     throw;
   }
   for (const detail::PendingPart& pending : parts) {

@@ -2,8 +2,11 @@
 
 #include <holdfast/engine/search.hpp>
 
+#include <holdfast/store/names.hpp>
 #include <holdfast/store/verdict.hpp>
 
+#include <new>
+#include <stdexcept>
 #include <utility>
 
 namespace holdfast {
@@ -71,6 +74,22 @@ HOLDFAST_INLINE std::unique_ptr<ReadableFile> lease_of(
   }
 }
 
+/// The error `action` ends with. Memory that is not there for what a file says
+/// is one, too.
+template <class Action>
+std::optional<Error> error_of(Action&& action) {
+  try {
+    action();
+    return std::nullopt;
+  } catch (const Error& error) {
+    return error;
+  } catch (const std::bad_alloc&) {
+  } catch (const std::length_error&) {
+  }
+  return Error(
+      ErrorCode::limit_exceeded, "there is not enough memory to read it");
+}
+
 /// True if the candidate was prepared, false if it was passed over.
 HOLDFAST_INLINE bool try_candidate(
     Directory& root,
@@ -92,31 +111,35 @@ HOLDFAST_INLINE bool try_candidate(
         *quick.manifest,
         PreparedRestore(*directory, *quick.manifest, parts, unregistered)});
   };
-  try {
-    prepare();
+  const std::optional<Error> error = detail::error_of(prepare);
+  if (!error) {
     return true;
-  } catch (const Error& error) {
-    // Wrong bytes can look like anything, a mismatch included. Only what a
-    // complete verification says counts.
-    const Judgement full = judge(root, name, VerifyLevel::full, clock);
-    if (full.verdict != Verdict::valid) {
-      pass_over(root, name, full, result);
-      return false;
-    }
-    if (error.code() == ErrorCode::checksum_mismatch) {
-      ErrorDetails details;
-      details.path = checkpoint_path(root, name);
-      details.message =
-          "two reads of it differ: the device or the way to it is broken";
-      throw Error(ErrorCode::unstable, std::move(details));
-    }
-    if (error.system_error() == 0) {
-      throw error.at(checkpoint_path(root, name));
-    }
   }
-  // A system error that a complete read did not meet again: it has passed.
-  prepare();
-  return true;
+  // Wrong bytes can look like anything, a mismatch included. Only what a
+  // complete verification says counts.
+  const Judgement full = judge(root, name, VerifyLevel::full, clock);
+  if (full.verdict != Verdict::valid) {
+    pass_over(root, name, full, result);
+    return false;
+  }
+  const std::optional<Error> again = detail::error_of(prepare);
+  if (again && again->system_error() != 0) {
+    throw again->at(checkpoint_path(root, name));
+  }
+  if (error->system_error() != 0 && !again) {
+    return true; // it has passed
+  }
+  // The bytes are those of the manifest, so every read of them must end alike.
+  if (!again || again->code() == ErrorCode::checksum_mismatch ||
+      std::string(again->what()) != error->what()) {
+    result.found.reset();
+    ErrorDetails details;
+    details.path = checkpoint_path(root, name);
+    details.message =
+        "two reads of it differ: the device or the way to it is broken";
+    throw Error(ErrorCode::unstable, std::move(details));
+  }
+  throw again->at(checkpoint_path(root, name));
 }
 
 } // namespace detail
