@@ -48,8 +48,10 @@ class ToyLoader final : public Cursor {
   }
 
   void attach(LoopControl* control) override {
+    if (control != nullptr && control_ == nullptr) {
+      start_epoch(0);
+    }
     control_ = control;
-    handed_out_ = position_;
   }
   std::int64_t commit() override {
     const std::int64_t moved = handed_out_ - position_;
