@@ -1,5 +1,9 @@
 #include "libtorch/network.hpp"
 
+#include <holdfast/base/text.hpp>
+#include <holdfast/libtorch/compat.hpp>
+#include <holdfast/state/extra_state.hpp>
+
 #include <torch/optim/adagrad.h>
 #include <torch/optim/adam.h>
 #include <torch/optim/adamw.h>
@@ -7,6 +11,12 @@
 #include <torch/optim/rmsprop.h>
 #include <torch/optim/sgd.h>
 
+#include <ATen/ops/equal.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -126,4 +136,337 @@ TEST_CASE("optimizer: continues bit-identically in fresh and live objects") {
       }
     }
   }
+}
+
+namespace {
+
+/// Two layers in two groups, and a parameter that is in no module.
+struct Pair {
+  explicit Pair(bool reversed, double lr) {
+    free = at::randn({3}).set_requires_grad(true);
+    std::vector<at::Tensor> first = a->parameters();
+    std::vector<at::Tensor> second = b->parameters();
+    if (reversed) {
+      std::reverse(first.begin(), first.end());
+      std::reverse(second.begin(), second.end());
+      std::swap(first, second);
+    }
+    std::vector<optim::OptimizerParamGroup> groups;
+    groups.emplace_back(
+        first, std::make_unique<optim::AdamOptions>(lr * (reversed ? 3 : 2)));
+    groups.emplace_back(
+        second, std::make_unique<optim::AdamOptions>(lr * (reversed ? 2 : 3)));
+    groups.emplace_back(
+        std::vector<at::Tensor>{free},
+        std::make_unique<optim::AdamOptions>(lr * 5));
+    optimizer = std::make_unique<optim::Adam>(groups, optim::AdamOptions(lr));
+    test::add(parts, "a", a);
+    test::add(parts, "b", b);
+    test::add(parts, "free", free);
+    test::add(parts, "optimizer", *optimizer);
+  }
+  void train(int steps) {
+    for (int i = 0; i < steps; ++i) {
+      optimizer->zero_grad();
+      (b->forward(a->forward(at::ones({2, 4}))).square().sum() +
+       free.square().sum())
+          .backward();
+      optimizer->step();
+    }
+  }
+  std::string weights() const {
+    std::string text;
+    for (const at::Tensor& tensor :
+         {a->weight, a->bias, b->weight, b->bias, free}) {
+      text += to_hex(
+          {static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()});
+    }
+    return text;
+  }
+
+  torch::nn::Linear a{4, 4};
+  torch::nn::Linear b{4, 4};
+  at::Tensor free;
+  std::unique_ptr<optim::Optimizer> optimizer;
+  Parts parts;
+};
+
+/// A user's optimizer: sign of a running mean. The state has an archive inside,
+/// the options a text.
+struct SignOptions : optim::OptimizerCloneableOptions<SignOptions> {
+  SignOptions(double rate = 0.1) : lr_(rate) {}
+  TORCH_ARG(double, lr) = 0.1;
+  TORCH_ARG(std::string, mode) = "plain";
+
+ public:
+  void serialize(torch::serialize::InputArchive& archive) override {
+    c10::IValue value;
+    archive.read("lr", value);
+    lr_ = value.toDouble();
+    archive.read("mode", value);
+    mode_ = value.toStringRef();
+  }
+  void serialize(torch::serialize::OutputArchive& archive) const override {
+    archive.write("lr", c10::IValue(lr_));
+    archive.write("mode", c10::IValue(mode_));
+  }
+  double get_lr() const override {
+    return lr_;
+  }
+  void set_lr(const double rate) override {
+    lr_ = rate;
+  }
+};
+
+struct SignState : optim::OptimizerCloneableParamState<SignState> {
+  std::int64_t step = 0;
+  at::Tensor mean;
+  void serialize(torch::serialize::InputArchive& archive) override {
+    c10::IValue value;
+    archive.read("step", value);
+    step = value.toInt();
+    torch::serialize::InputArchive inner;
+    archive.read("inner", inner);
+    inner.read("mean", mean, /*is_buffer=*/true);
+  }
+  void serialize(torch::serialize::OutputArchive& archive) const override {
+    archive.write("step", c10::IValue(step));
+    torch::serialize::OutputArchive inner(archive.compilation_unit());
+    inner.write("mean", mean, /*is_buffer=*/true);
+    archive.write("inner", inner);
+  }
+};
+
+/// Has neither `serialize`, as happens.
+struct SilentState : optim::OptimizerCloneableParamState<SilentState> {
+  at::Tensor mean;
+};
+
+template <class State>
+struct Sign : optim::Optimizer, ExtraState {
+  explicit Sign(std::vector<at::Tensor> parameters, double lr = 0.1)
+      : Optimizer(
+            std::move(parameters),
+            std::make_unique<SignOptions>(lr)) {}
+  at::Tensor step(LossClosure closure) override {
+    at::Tensor loss;
+    if (closure) {
+      loss = closure();
+    }
+    const c10::NoGradGuard no_grad;
+    ++steps;
+    for (optim::OptimizerParamGroup& group : param_groups()) {
+      for (at::Tensor& parameter : group.params()) {
+        if (!parameter.grad().defined()) {
+          continue;
+        }
+        auto& slot = state()[holdfast::detail::state_key<
+            std::decay_t<decltype(state())>>(parameter.unsafeGetTensorImpl())];
+        if (!slot) {
+          slot = std::make_unique<State>();
+          static_cast<State&>(*slot).mean = at::zeros_like(parameter);
+        }
+        at::Tensor& mean = static_cast<State&>(*slot).mean;
+        mean.mul_(0.9).add_(parameter.grad(), 0.1);
+        parameter.sub_(
+            mean.sign() *
+            (group.options().get_lr() / static_cast<double>(steps)));
+      }
+    }
+    return loss;
+  }
+  Values save_state() const override {
+    return {{"steps", steps}};
+  }
+  void load_state(const Values& values) override {
+    steps = holdfast::at(values, "steps").as<int>("steps");
+  }
+  int steps = 0;
+};
+
+} // namespace
+
+template <>
+struct holdfast::OptimizerStateType<Sign<SignState>> {
+  using type = SignState;
+};
+
+TEST_CASE("optimizer: reordered groups and parameters keep their own state") {
+  Pair first(false, 0.01);
+  first.train(3);
+  const Snapshot saved = capture(first.parts);
+  first.train(3);
+
+  Pair second(true, 0.5);
+  REQUIRE(text_of(restore(saved, second.parts)) == "");
+  CHECK(second.optimizer->param_groups()[0].options().get_lr() == 0.01 * 3);
+  CHECK(second.optimizer->param_groups()[1].options().get_lr() == 0.01 * 2);
+  CHECK(second.optimizer->defaults().get_lr() == 0.01);
+  second.train(3);
+  CHECK(first.weights() == second.weights());
+}
+
+TEST_CASE("optimizer: differing parameter sets are all named") {
+  Pair pair(false, 0.01);
+  pair.train(1);
+  const Snapshot saved = capture(pair.parts);
+  optim::Adam other({pair.a->weight, pair.b->weight}, optim::AdamOptions(0.1));
+  Parts parts;
+  add(parts, "a", pair.a);
+  add(parts, "b", pair.b);
+  add(parts, "free", pair.free);
+  add(parts, "optimizer", other);
+  const Snapshot before = capture(parts);
+  CHECK(
+      text_of(restore(saved, parts)) ==
+      "a.bias name_unexpected: expected nothing in group 0, found a parameter\n"
+      "b.weight name_missing: expected a parameter in group 0, found nothing\n"
+      "groups shape_mismatch: expected 1, found 3\n");
+  CHECK(difference(before, capture(parts)) == "");
+}
+
+TEST_CASE("optimizer: another type is refused") {
+  Network network;
+  optim::AdamW saved_one(network->parameters(), optim::AdamWOptions(0.1));
+  optim::Adam live(network->parameters(), optim::AdamOptions(0.2));
+  Parts source;
+  add(source, "optimizer", saved_one);
+  Parts target;
+  add(target, "optimizer", live);
+  CHECK(
+      text_of(restore(capture(source), target)) ==
+      "type type_mismatch: expected torch::optim::Adam, found "
+      "torch::optim::AdamW\n");
+  CHECK(live.param_groups()[0].options().get_lr() == 0.2);
+}
+
+TEST_CASE("optimizer: LBFGS refuses another order of parameters") {
+  torch::nn::Linear a(2, 2);
+  std::vector<at::Tensor> order = a->parameters();
+  optim::LBFGS saved_one(order, optim::LBFGSOptions(0.1));
+  std::reverse(order.begin(), order.end());
+  optim::LBFGS live(order, optim::LBFGSOptions(0.1));
+  Parts source;
+  add(source, "model", a);
+  add(source, "optimizer", saved_one);
+  Parts target;
+  add(target, "model", a);
+  add(target, "optimizer", live);
+  CHECK(
+      text_of(restore(capture(source), target)) ==
+      "group 0, parameter 0 type_mismatch: expected model.bias, found "
+      "model.weight\n"
+      "group 0, parameter 1 type_mismatch: expected model.weight, found "
+      "model.bias\n");
+}
+
+TEST_CASE("optimizer: a failed prepare leaves moments and options alone") {
+  const Make& make = configurations()[1].make;
+  Run first(make, 0.05, 1);
+  first.train(0, 3);
+  Snapshot saved = capture(first.parts);
+  Stored& stored = stored_in(saved, "optimizer");
+  stored.saved.tensors[0].shape = {1};
+  stored.saved.tensors[1].name += "x";
+  Run second(make, 0.2, 2);
+  second.train(0, 2);
+  const Snapshot before = capture(second.parts);
+  const std::string text = text_of(restore(saved, second.parts));
+  CHECK_THAT(text, contains("input.weight.exp_avg shape_mismatch"));
+  CHECK_THAT(text, contains("name_unexpected"));
+  CHECK(difference(before, capture(second.parts)) == "");
+}
+
+TEST_CASE("optimizer: state keeps its dtype and layout, not the parameter's") {
+  Network network(at::kHalf);
+  optim::SGD sgd(
+      network->input->parameters(), optim::SGDOptions(0.1).momentum(0.9));
+  auto state = std::make_unique<optim::SGDParamState>();
+  state->momentum_buffer(at::randn({4, 8}).t());
+  const at::Tensor saved_buffer = state->momentum_buffer().clone();
+  sgd.state()[holdfast::detail::state_key<std::decay_t<decltype(sgd.state())>>(
+      network->input->weight.unsafeGetTensorImpl())] = std::move(state);
+  Parts parts;
+  add(parts, "optimizer", sgd);
+  const Snapshot saved = capture(parts);
+  sgd.state().clear();
+  REQUIRE(text_of(restore(saved, parts)) == "");
+  REQUIRE(sgd.state().size() == 1);
+  const at::Tensor& buffer =
+      static_cast<optim::SGDParamState&>(*sgd.state().begin()->second)
+          .momentum_buffer();
+  CHECK(buffer.scalar_type() == at::kFloat);
+  CHECK(buffer.strides() == at::IntArrayRef({1, 8}));
+  CHECK(at::equal(buffer, saved_buffer));
+}
+
+TEST_CASE("optimizer: one of the user's own goes on, its members too") {
+  const auto make = [](std::vector<at::Tensor> parameters, double lr) {
+    return std::make_unique<Sign<SignState>>(std::move(parameters), lr);
+  };
+  for (const int before : {0, 3}) {
+    CAPTURE(before);
+    seed_everything(1);
+    Network network;
+    auto sign = make(network->parameters(), 0.03);
+    static_cast<SignOptions&>(sign->param_groups()[0].options()).mode("odd");
+    Parts parts;
+    add(parts, "model", network);
+    add(parts, "optimizer", *sign);
+    parts.emplace_back("rng", make_default_generators());
+    train(network, *sign, 0, before);
+    const Snapshot saved = capture(parts);
+    train(network, *sign, before, before + 3);
+    const Snapshot uninterrupted = capture(parts);
+
+    Network fresh;
+    auto other = make(fresh->parameters(), 0.7);
+    Parts into;
+    add(into, "model", fresh);
+    add(into, "optimizer", *other);
+    into.emplace_back("rng", make_default_generators());
+    train(fresh, *other, 0, 1);
+    REQUIRE(text_of(restore(saved, into)) == "");
+    CHECK(difference(saved, capture(into)) == "");
+    CHECK(
+        static_cast<SignOptions&>(other->param_groups()[0].options()).mode() ==
+        "odd");
+    train(fresh, *other, before, before + 3);
+    CHECK(difference(uninterrupted, capture(into)) == "");
+  }
+}
+
+TEST_CASE("optimizer: state that cannot be saved is an error, never skipped") {
+  torch::nn::Linear layer(2, 2);
+  layer->forward(at::ones({1, 2})).sum().backward();
+  Sign<SilentState> silent(layer->parameters());
+  Parts parts;
+  add(parts, "optimizer", silent);
+  silent.step(nullptr);
+  const auto error = error_of([&] { (void)capture(parts); });
+  REQUIRE(error);
+  CHECK(error->code() == ErrorCode::not_capturable);
+  CHECK_THAT(error->what(), contains("SilentState"));
+  CHECK_THAT(error->what(), contains("serialize()"));
+
+  // A base reference does not tell the type of the states.
+  Sign<SignState> known(layer->parameters());
+  optim::Optimizer& base = known;
+  Parts by_base;
+  add(by_base, "optimizer", base);
+  known.step(nullptr);
+  const auto factory = error_of([&] { (void)capture(by_base); });
+  REQUIRE(factory);
+  CHECK_THAT(factory->what(), contains("OptimizerStateType"));
+}
+
+TEST_CASE("optimizer: state of parameters in no group is remarked on") {
+  torch::nn::Linear layer(2, 2);
+  optim::Adagrad adagrad(layer->parameters());
+  adagrad.param_groups()[0].params().pop_back();
+  Parts parts;
+  add(parts, "optimizer", adagrad);
+  (void)capture(parts);
+  REQUIRE(parts[0].second->notes().size() == 1);
+  CHECK_THAT(parts[0].second->notes()[0], contains("state of 1 parameter"));
 }

@@ -73,7 +73,7 @@ inline Snapshot capture(
 }
 
 /// The state of part `name`.
-inline const Stored& at(const Snapshot& snapshot, const std::string& name) {
+inline const Stored& stored_in(const Snapshot& snapshot, const std::string& name) {
   for (const auto& [key, stored] : snapshot) {
     if (key == name) {
       return stored;
@@ -81,8 +81,8 @@ inline const Stored& at(const Snapshot& snapshot, const std::string& name) {
   }
   throw std::logic_error("no part " + name);
 }
-inline Stored& at(Snapshot& snapshot, const std::string& name) {
-  return const_cast<Stored&>(at(std::as_const(snapshot), name));
+inline Stored& stored_in(Snapshot& snapshot, const std::string& name) {
+  return const_cast<Stored&>(stored_in(std::as_const(snapshot), name));
 }
 
 /// Restores every part, or nothing where there are mismatches: returns them.
@@ -100,7 +100,7 @@ inline Mismatches restore(const Snapshot& snapshot, Parts& parts) {
   Mismatches mismatches;
   std::vector<Item> items;
   for (auto& [name, part] : parts) {
-    const Stored& stored = at(snapshot, name);
+    const Stored& stored = stored_in(snapshot, name);
     if (stored.kind != part->kind()) {
       mismatches.push_back(
           {ErrorCode::type_mismatch, name, part->kind(), stored.kind});

@@ -6,6 +6,9 @@
 #include <holdfast/libtorch/scheduler.hpp>
 #include <holdfast/libtorch/tensor.hpp>
 #include <holdfast/state/adapter.hpp>
+#include <holdfast/state/checks.hpp>
+#include <holdfast/state/composite.hpp>
+#include <holdfast/state/user_types.hpp>
 
 #include <functional>
 #include <memory>
@@ -81,7 +84,13 @@ struct Holding {
 };
 template <class M>
 struct Holding<std::shared_ptr<M>> {
-  static constexpr LibTorchKind kind = Holding<M>::kind;
+  // Tensors and generators are handles themselves; a pointer to one is as any
+  // other shared pointer.
+  static constexpr LibTorchKind kind =
+      Holding<M>::kind == LibTorchKind::tensor ||
+          Holding<M>::kind == LibTorchKind::generator
+      ? LibTorchKind::none
+      : Holding<M>::kind;
   static constexpr bool unique = false;
   static auto* get(std::shared_ptr<M>& holder) {
     return holder ? Holding<M>::get(*holder) : nullptr;
@@ -109,23 +118,10 @@ constexpr bool saves_gradients = false;
 template <class M>
 constexpr bool saves_gradients<WithGradients<M>> = true;
 
-template <class T, class = void>
-struct HasOnRestored : std::false_type {};
+/// True for `save_state` and `load_state` that are not those of `ExtraState`.
 template <class T>
-struct HasOnRestored<
-    T,
-    std::void_t<decltype(std::declval<T&>().on_restored())>>
-    : std::true_type {};
-
-template <class T, class = void>
-struct HasOwnState : std::false_type {};
-template <class T>
-struct HasOwnState<
-    T,
-    std::void_t<
-        decltype(Values(std::declval<const T&>().save_state())),
-        decltype(std::declval<T&>().load_state(
-            std::declval<const Values&>()))>> : std::true_type {};
+constexpr bool has_own_state = HasSaveState<T>::value &&
+    HasLoadState<T>::value && !std::is_base_of_v<ExtraState, T>;
 
 template <class T, class = void>
 struct HasStateType : std::false_type {};
@@ -160,6 +156,12 @@ struct Builtin<T, std::enable_if_t<is_libtorch_object<T>>> {
     } else {
       auto get = [&object] { return Object::get(object); };
       using Held = std::remove_pointer_t<decltype(get())>;
+      static_assert(
+          !HasState<Held>::value &&
+              (!has_own_state<Held> ||
+               Object::kind == LibTorchKind::scheduler),
+          "holdfast: a module or optimizer with state of its own derives from "
+          "holdfast::ExtraState, so that it is found wherever it is nested");
       std::function<void()> restored;
       if constexpr (HasOnRestored<Held>::value) {
         restored = [get] { get()->on_restored(); };
@@ -187,7 +189,7 @@ struct Builtin<T, std::enable_if_t<is_libtorch_object<T>>> {
           std::move(get), std::move(restored), std::move(factory));
     } else if constexpr (Object::kind == LibTorchKind::scheduler) {
       OwnState own;
-      if constexpr (HasOwnState<Held>::value) {
+      if constexpr (has_own_state<Held>) {
         own.save = [get] { return Values(get()->save_state()); };
         own.load = [get](const Values& values) { get()->load_state(values); };
       }

@@ -92,12 +92,18 @@ class OptimizerRestore final : public Restore {
         overwrite(fresh[i], bytes[i]);
       }
     }
-    if (extra != nullptr) {
-      extra->load_state(extra_saved);
-      extra_loaded = true;
-    }
-    for (UnknownOptions& options : unknown) {
-      options.live->serialize(options.saved);
+    try {
+      if (extra != nullptr) {
+        extra->load_state(extra_saved);
+        extra_loaded = true;
+      }
+      for (UnknownOptions& options : unknown) {
+        options_loaded = true;
+        options.live->serialize(options.saved);
+      }
+    } catch (...) {
+      undo();
+      throw;
     }
     exchange();
     applied = true;
@@ -108,7 +114,7 @@ class OptimizerRestore final : public Restore {
       if (extra_loaded) {
         extra->load_state(extra_before);
       }
-      if (applied) {
+      if (options_loaded) {
         for (UnknownOptions& options : unknown) {
           options.live->serialize(options.before);
         }
@@ -141,6 +147,7 @@ class OptimizerRestore final : public Restore {
 
   optim::Optimizer& optimizer_;
   bool extra_loaded = false;
+  bool options_loaded = false;
   bool applied = false;
 };
 
