@@ -1,6 +1,8 @@
 #pragma once
 
 #include <holdfast/core.hpp>
+#include <holdfast/format/json.hpp>
+#include <holdfast/io/checksum.hpp>
 
 #include <algorithm>
 #include <cstdint>
