@@ -147,7 +147,7 @@ TEST_CASE("scan: names that are not what they say are foreign", "[store]") {
 
 TEST_CASE("search order: the current line, then its ancestors", "[store]") {
   Folder folder;
-  for (std::uint64_t n : {1, 2, 3, 4}) {
+  for (std::uint64_t n = 1; n <= 4; ++n) {
     folder.checkpoint(n);
   }
   SECTION("without lines: newest first") {
