@@ -80,3 +80,17 @@ TEST_CASE("sample order: every permutation is as frequent", "[state]") {
   CHECK(orders == 24);
   CHECK(chi_squared < 60);
 }
+
+TEST_CASE("sample order: the last run of remainders is rejected", "[state]") {
+  // With this bound, almost every second draw lies in an incomplete run.
+  const std::uint64_t bound = (std::uint64_t{1} << 63) + 1;
+  std::mt19937_64 engine(1);
+  std::mt19937_64 draws(1);
+  for (int i = 0; i < 100; ++i) {
+    std::uint64_t expected = draws();
+    while (expected >= bound) {
+      expected = draws();
+    }
+    CHECK(detail::draw_below(engine, bound) == expected);
+  }
+}

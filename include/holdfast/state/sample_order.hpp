@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <random>
 #include <vector>
 
 namespace holdfast {
@@ -24,6 +25,15 @@ namespace holdfast {
     std::size_t size,
     std::uint64_t seed,
     std::uint64_t epoch);
+
+namespace detail {
+
+/// below(bound) of the definition; `bound` is not 0.
+[[nodiscard]] std::uint64_t draw_below(
+    std::mt19937_64& engine,
+    std::uint64_t bound);
+
+} // namespace detail
 
 } // namespace holdfast
 

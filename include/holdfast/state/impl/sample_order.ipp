@@ -11,7 +11,6 @@ namespace holdfast {
 
 namespace detail {
 
-/// A number in [0, bound), each with the same probability.
 HOLDFAST_INLINE std::uint64_t draw_below(
     std::mt19937_64& engine,
     std::uint64_t bound) {
