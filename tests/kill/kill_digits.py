@@ -1,0 +1,221 @@
+"""Kills the digits example with SIGKILL at random moments, and starts it again.
+
+Usage: kill_digits.py <digits program> <digits.csv> <folder for run directories>
+
+Run directories are uncompressed and compressed in turn. Each is killed ten
+times and then allowed to end. Demanded of all of them:
+
+- the final weights are those of a run that was not interrupted and saved only
+  at the end of epochs;
+- every line about an epoch that any of the processes printed, with its mean
+  loss, accuracy and learning rate, is that run's line;
+- a start after a kill resumes the newest checkpoint that the kill has left,
+  passes none over, and warns of nothing; it is a fresh start only if there is
+  none.
+
+HOLDFAST_KILLS: how many kills (20). HOLDFAST_SEED: which random moments (1).
+"""
+
+import os
+import pathlib
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+EPOCHS = 3
+SAVE_EVERY = 2
+KILLS_A_DIRECTORY = 10
+# A kill comes up to so many seconds after the report of the resume; one in
+# five comes before it, while the process starts or resumes.
+WINDOW = 0.6
+BEFORE_REPORT = 0.2
+# A process that takes longer hangs.
+PATIENCE = 120
+
+
+class Failure(Exception):
+    pass
+
+
+class Digits:
+    """One process of the program, writing to files that a kill leaves whole."""
+
+    def __init__(self, command, log):
+        self.log = log
+        self.began = time.monotonic()
+        with open(log, "wb") as out, open(f"{log}.err", "wb") as err:
+            self.process = subprocess.Popen(command, stdout=out, stderr=err)
+
+    def lines(self):
+        """What was printed so far, without a last line that is not complete."""
+        text = pathlib.Path(self.log).read_text("utf-8")
+        return text.split("\n")[:-1]
+
+    def running(self):
+        return self.process.poll() is None
+
+    def wait_until(self, condition):
+        while self.running() and not condition():
+            if time.monotonic() - self.began > PATIENCE:
+                self.kill()
+                raise Failure(f"no end after {PATIENCE} s: {self.lines()}")
+            time.sleep(0.001)
+
+    def kill(self):
+        """False if the process had ended by itself."""
+        self.process.kill()
+        return self.process.wait() == -9
+
+    def finish(self):
+        self.wait_until(lambda: False)
+        if self.process.returncode != 0:
+            raise Failure(
+                f"exit status {self.process.returncode}: {self.lines()} "
+                f"{self.errors()}")
+
+    def errors(self):
+        return pathlib.Path(f"{self.log}.err").read_text("utf-8")
+
+
+def names(directory, prefix):
+    if not directory.is_dir():
+        return []
+    return sorted(n for n in os.listdir(directory) if n.startswith(prefix))
+
+
+def newest(checkpoints):
+    return max(checkpoints, key=lambda n: int(n.split("-")[1]), default=None)
+
+
+def weights(lines):
+    found = re.fullmatch(r"weights ([0-9a-f]{32})", lines[-1] if lines else "")
+    if found is None:
+        raise Failure(f"no digest of the weights in {lines}")
+    return found.group(1)
+
+
+class Reference:
+    """What a run prints that nobody interrupts."""
+
+    def __init__(self, command, log):
+        digits = Digits(command, log)
+        digits.wait_until(lambda: digits.lines())
+        self.start_up = time.monotonic() - digits.began
+        digits.finish()
+        lines = digits.lines()
+        self.epochs = {l.split()[1]: l for l in lines if l.startswith("epoch ")}
+        self.weights = weights(lines)
+        if len(self.epochs) != EPOCHS:
+            raise Failure(f"expected {EPOCHS} epochs in {lines}")
+
+
+def check(digits, reference, expected):
+    """What holds for every process; `expected`: the checkpoint to resume."""
+    lines = digits.lines()
+    if lines:
+        start = f"resumed {expected} " if expected else "fresh start in "
+        if not lines[0].startswith(start):
+            raise Failure(f"expected '{start}...', got '{lines[0]}'")
+    for line in lines:
+        if line.startswith("epoch "):
+            other = reference.epochs[line.split()[1]]
+            if line != other:
+                raise Failure(f"'{line}', but uninterrupted '{other}'")
+        if "passed over" in line or "lost" in line or "environment" in line:
+            raise Failure(f"a kill did harm: {lines}")
+    if digits.errors():
+        raise Failure(f"standard error: {digits.errors()}")
+
+
+class Counts:
+    def __init__(self):
+        self.kills = 0
+        self.within_save = 0
+        self.within_removal = 0
+        self.before_report = 0
+        self.resumes = 0
+        self.fresh = 0
+        self.directories = 0
+
+
+def run_directory(command, directory, reference, chance, kills, counts):
+    """Kills runs in a new directory up to `kills` times, then lets one end."""
+    counts.directories += 1
+    done = 0
+    while True:
+        expected = newest(names(directory, "ckpt-"))
+        digits = Digits(command, f"{directory}.log")
+        if done < kills:
+            early = chance.random() < BEFORE_REPORT
+            if not early:
+                digits.wait_until(lambda: digits.lines())
+            moment = chance.uniform(0, reference.start_up if early else WINDOW)
+            deadline = time.monotonic() + moment
+            digits.wait_until(lambda: time.monotonic() >= deadline)
+        else:
+            digits.finish()
+        killed = digits.kill()
+        check(digits, reference, expected)
+        if digits.lines():
+            counts.resumes += expected is not None
+            counts.fresh += expected is None
+        if not killed:
+            digits.finish()
+            if weights(digits.lines()) != reference.weights:
+                raise Failure(
+                    f"weights {weights(digits.lines())}, but uninterrupted "
+                    f"{reference.weights}")
+            return done
+        done += 1
+        counts.kills += 1
+        counts.before_report += not digits.lines()
+        counts.within_save += bool(names(directory, ".staging-"))
+        counts.within_removal += bool(names(directory, ".trash-"))
+
+
+def main():
+    program, data, work = sys.argv[1:]
+    kills = int(os.environ.get("HOLDFAST_KILLS", "20"))
+    seed = int(os.environ.get("HOLDFAST_SEED", "1"))
+    chance = random.Random(seed)
+    counts = Counts()
+    work = pathlib.Path(work)
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    began = time.monotonic()
+
+    def command(directory, save_every, *more):
+        return [program, "--data", data, "--epochs", str(EPOCHS), "--dir",
+                str(directory), "--save-every", str(save_every), *more]
+
+    print(f"seed {seed}, {kills} kills", flush=True)
+    try:
+        reference = Reference(
+            command(work / "uninterrupted", 1_000_000),
+            work / "uninterrupted.log")
+        print(f"uninterrupted: weights {reference.weights}", flush=True)
+        while counts.kills < kills:
+            compress = ["--compress"] if counts.directories % 2 else []
+            directory = work / f"killed-{counts.directories + 1}"
+            done = run_directory(
+                command(directory, SAVE_EVERY, *compress), directory,
+                reference, chance,
+                min(KILLS_A_DIRECTORY, kills - counts.kills), counts)
+            print(f"{directory.name}{' compressed' if compress else ''}: "
+                  f"{done} kills, the same weights", flush=True)
+    except Failure as failure:
+        print(f"FAILED after {counts.kills} kills: {failure}")
+        print(f"run directories and logs are in {work}")
+        sys.exit(1)
+    print(f"{counts.kills} kills: {counts.within_save} within a save, "
+          f"{counts.within_removal} within a removal, {counts.before_report} "
+          f"before the resume was reported; {counts.resumes} resumes and "
+          f"{counts.fresh} fresh starts in {counts.directories} directories; "
+          f"{time.monotonic() - began:.0f} s")
+    shutil.rmtree(work)
+
+
+main()
