@@ -53,7 +53,7 @@ at::Tensor random_bits(
 
 /// The elements in row-major order as hexadecimal digits, read without the code under test.
 std::string elements_of(const at::Tensor& tensor) {
-  const std::size_t size = tensor.element_size();
+  const auto size = static_cast<std::size_t>(tensor.element_size());
   Bytes bytes(static_cast<std::size_t>(tensor.numel()) * size);
   std::vector<std::int64_t> index(static_cast<std::size_t>(tensor.dim()), 0);
   const auto* base = static_cast<const std::byte*>(tensor.data_ptr());

@@ -107,7 +107,8 @@ HOLDFAST_INLINE at::Tensor wrap(
 HOLDFAST_INLINE bool is_aligned(
     const std::byte* memory,
     const at::Tensor& tensor) {
-  return reinterpret_cast<std::uintptr_t>(memory) % tensor.element_size() == 0;
+  const auto size = static_cast<std::uintptr_t>(tensor.element_size());
+  return reinterpret_cast<std::uintptr_t>(memory) % size == 0;
 }
 
 class HostSource final : public TensorSource {
