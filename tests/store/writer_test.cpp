@@ -171,18 +171,24 @@ TEST_CASE("writer: LOCK remembers numbers whose names are gone", "[store]") {
   CHECK(save(*place.writer, 30).sequence == 6);
 }
 
-TEST_CASE("writer: a removed checkpoint's number is not given again", "[store]") {
+TEST_CASE("writer: an unconfirmed checkpoint's number is kept when it goes",
+          "[store][fault]") {
   Place place;
   save(*place.writer, 10);
-  place.writer.reset();
-  // Its step 7 never came: LOCK does not know it.
-  place.disk->remove(in_run("LOCK"));
-  place.writer = std::make_unique<Writer>(place.root, place.clock, 0);
-  const CheckpointName name{1, 10, "ckpt-000001-step-10"};
-  place.writer->remove(name);
-  place.restart();
-  CHECK(place.writer->mark().committed == 1);
-  CHECK(save(*place.writer, 20).sequence == 2);
+  place.files.plan(Fault::error(EIO).on({Operation::sync_lock}));
+  CHECK(code_of([&] { (void)save(*place.writer, 20); }) == "io_error");
+  CHECK(place.writer->mark().highest == 1);
+  const CheckpointName second{2, 20, "ckpt-000002-step-20"};
+  SECTION("by removal") { place.writer->remove(second); }
+  SECTION("by quarantine and a hand") {
+    place.writer->quarantine(second, "x");
+    place.disk->remove(in_run(scan(*place.root).quarantined.at(0)));
+  }
+  CHECK(place.writer->mark().highest == 2);
+  place.disk->cut_power(LossPattern::all_lost());
+  const auto root = open_run(*place.disk);
+  Writer next(root, place.clock, 0);
+  CHECK(save(next, 30).sequence == 3);
 }
 
 TEST_CASE("fence: a foreign name with a higher number is the end", "[store]") {
@@ -309,6 +315,10 @@ TEST_CASE("quarantine: moved, with the reason, and its number kept", "[store]") 
   const std::string moved = in_run(catalog.quarantined[0]);
   CHECK(place.disk->read_text(moved + "/REASON.txt") == "a flipped bit\n");
   CHECK(place.disk->exists(moved + "/MANIFEST.json"));
+  const auto after = place.disk->snapshot();
+  after->cut_power(LossPattern::all_lost());
+  CHECK(after->exists(moved + "/REASON.txt"));
+  CHECK_FALSE(after->exists(in_run(name.name)));
   place.restart();
   CHECK(place.disk->exists(moved + "/MANIFEST.json"));
   CHECK(save(*place.writer, 20).sequence == 2);
