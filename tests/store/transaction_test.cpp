@@ -336,3 +336,26 @@ TEST_CASE("transaction: another writer's name stops step 5", "[store]") {
       "lost_lock");
   CHECK_FALSE(place.disk->exists(in_run("ckpt-000001-step-1")));
 }
+
+TEST_CASE("transaction: a name that took its number stops step 5", "[store]") {
+  const std::string name = GENERATE(
+      as<std::string>(),
+      "ckpt-000002-step-7",
+      "line-000002-from-000000",
+      ".trash-000002-ab",
+      ".bad-000002-ab");
+  CAPTURE(name);
+  Place place;
+  save(*place.writer, 10);
+  Transaction transaction(*place.writer, 100);
+  REQUIRE(transaction.sequence() == 2);
+  write_parts(transaction, 1);
+  place.disk->make_directory(in_run(name));
+  // NOREPLACE would not mind: the names differ, and both would be foreign.
+  CHECK(
+      code_of([&] {
+        (void)transaction.commit(manifest_for(20, random_id()));
+      }) == "lost_lock");
+  CHECK_FALSE(place.disk->exists(in_run("ckpt-000002-step-20")));
+  CHECK(place.disk->exists(in_run(name)));
+}

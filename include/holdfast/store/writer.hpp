@@ -39,9 +39,9 @@ class Writer {
   [[nodiscard]] const LockMark& mark() const noexcept;
 
   /// The fence: the lock is ours, and no name in the directory that this writer
-  /// did not make has a number above all it has seen or made. `lost_lock`, for
-  /// good.
-  void check_fence();
+  /// did not make has a number above all it has seen or made, or is `claimed`,
+  /// whose only name is still a staging one. `lost_lock`, for good.
+  void check_fence(std::uint64_t claimed = 0);
 
   /// Makes a name with the next number (1 + the highest ever used): calls
   /// `claim(number)`, which must create it exclusively, and again with a higher

@@ -259,7 +259,7 @@ HOLDFAST_INLINE Committed Transaction::commit(Manifest manifest) {
   s.staging->sync();
 
   // Step 5: fence, rename.
-  s.writer.check_fence();
+  s.writer.check_fence(s.sequence);
   try {
     root.rename(s.staging_name, name);
   } catch (const Error&) {

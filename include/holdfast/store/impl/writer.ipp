@@ -164,11 +164,17 @@ struct Writer::State {
     throw Error(ErrorCode::lost_lock, std::move(details));
   }
 
-  void check_fence() {
+  void check_fence(std::uint64_t claimed = 0) {
     check_lock();
-    const Catalog catalog = scan(*root);
-    if (catalog.highest > highest) {
-      lost = true;
+    for (const DirectoryEntry& entry : root->list()) {
+      const ParsedName parsed = parse_name(entry.name);
+      if (parsed.sequence > highest ||
+          (claimed != 0 && parsed.sequence == claimed &&
+           parsed.kind != NameKind::staging)) {
+        lost = true;
+      }
+    }
+    if (lost) {
       check_lock();
     }
   }
@@ -261,8 +267,8 @@ HOLDFAST_INLINE const LockMark& Writer::mark() const noexcept {
   return state_->lock->mark();
 }
 
-HOLDFAST_INLINE void Writer::check_fence() {
-  state_->check_fence();
+HOLDFAST_INLINE void Writer::check_fence(std::uint64_t claimed) {
+  state_->check_fence(claimed);
 }
 
 HOLDFAST_INLINE std::uint64_t Writer::claim_number(
@@ -329,7 +335,7 @@ HOLDFAST_INLINE Line Writer::begin_line(
   file->write(ByteView(std::string_view(text)));
   file->sync();
   file->close();
-  s.check_fence();
+  s.check_fence(line.sequence);
   const std::string name = line_name(line.sequence, origin);
   try {
     root.rename(staging, name);
