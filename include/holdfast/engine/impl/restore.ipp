@@ -35,14 +35,16 @@ HOLDFAST_INLINE const PartFile* find_file(
 HOLDFAST_INLINE Bytes read_part(Directory& checkpoint, const PartFile& file) {
   PartReader reader(checkpoint, file);
   Bytes bytes;
-  constexpr std::size_t kStep = std::size_t{1} << 20;
-  for (std::size_t got = kStep; got == kStep;) {
+  // Piece by piece: the size is only what the manifest says.
+  const auto step = static_cast<std::size_t>(
+      std::min<std::uint64_t>(std::uint64_t{1} << 20, file.bytes)) + 1;
+  for (std::size_t got = step; got == step;) {
     const std::size_t before = bytes.size();
-    bytes.resize(before + kStep);
+    bytes.resize(before + step);
     got = 0;
-    while (got < kStep) {
+    while (got < step) {
       const std::size_t count =
-          reader.read(bytes.data() + before + got, kStep - got);
+          reader.read(bytes.data() + before + got, step - got);
       if (count == 0) {
         break;
       }
