@@ -276,7 +276,7 @@ void train(const Flags& flags) {
   Network model;
   torch::optim::Adam optimizer(
       model->parameters(), torch::optim::AdamOptions(2e-3).weight_decay(1e-4));
-  torch::optim::StepLR scheduler(optimizer, /*step_size=*/4, /*gamma=*/0.5);
+  torch::optim::StepLR scheduler(optimizer, /*step_size=*/1, /*gamma=*/0.8);
 
   holdfast::CheckpointManager checkpoints{
       flags.dir,

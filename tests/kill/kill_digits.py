@@ -25,7 +25,7 @@ import subprocess
 import sys
 import time
 
-EPOCHS = 3
+EPOCHS = 4  # the learning rate falls from the third on
 SAVE_EVERY = 2
 KILLS_A_DIRECTORY = 10
 # A kill comes up to so many seconds after the report of the resume; one in
