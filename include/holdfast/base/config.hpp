@@ -9,6 +9,10 @@
 ///     #if HOLDFAST_HEADER_ONLY
 ///     #include <holdfast/layer/impl/name.ipp>
 ///     #endif
+///
+/// A virtual function that is defined in an .ipp carries HOLDFAST_INLINE in its
+/// class too: a class with a key function would be emitted, with all it calls,
+/// into every file that includes the header.
 #if defined(HOLDFAST_COMPILED)
 #define HOLDFAST_HEADER_ONLY 0
 #define HOLDFAST_INLINE

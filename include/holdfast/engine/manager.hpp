@@ -35,7 +35,7 @@ class Manager {
   /// `invalid_argument` for options that make no sense. Touches no disk.
   explicit Manager(std::string directory, Options options = {});
   /// Gives the directory back. Never throws, never saves.
-  virtual ~Manager();
+  HOLDFAST_INLINE virtual ~Manager();
   Manager(const Manager&) = delete;
   Manager& operator=(const Manager&) = delete;
 

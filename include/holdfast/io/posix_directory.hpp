@@ -15,28 +15,31 @@ class PosixDirectory final : public Directory {
  public:
   PosixDirectory(SharedDescriptor directory, std::string path);
 
-  [[nodiscard]] const std::string& path() const noexcept override;
-  [[nodiscard]] std::vector<DirectoryEntry> list() override;
-  [[nodiscard]] bool exists(const std::string& name) override;
-  [[nodiscard]] std::unique_ptr<WritableFile> create_file(
+  [[nodiscard]] HOLDFAST_INLINE const std::string& path()
+      const noexcept override;
+  [[nodiscard]] HOLDFAST_INLINE std::vector<DirectoryEntry> list() override;
+  [[nodiscard]] HOLDFAST_INLINE bool exists(const std::string& name) override;
+  [[nodiscard]] HOLDFAST_INLINE std::unique_ptr<WritableFile> create_file(
       const std::string& name) override;
-  [[nodiscard]] std::unique_ptr<ReadableFile> open_file(
+  [[nodiscard]] HOLDFAST_INLINE std::unique_ptr<ReadableFile> open_file(
       const std::string& name) override;
-  [[nodiscard]] std::unique_ptr<LockFile> open_lock_file(
+  [[nodiscard]] HOLDFAST_INLINE std::unique_ptr<LockFile> open_lock_file(
       const std::string& name) override;
-  void create_directory(const std::string& name) override;
-  [[nodiscard]] std::unique_ptr<Directory> open_directory(
+  HOLDFAST_INLINE void create_directory(const std::string& name) override;
+  [[nodiscard]] HOLDFAST_INLINE std::unique_ptr<Directory> open_directory(
       const std::string& name) override;
-  void rename(const std::string& from, const std::string& to) override;
-  void remove_file(const std::string& name) override;
-  void remove_directory(const std::string& name) override;
-  void point_symlink(const std::string& name, const std::string& target)
+  HOLDFAST_INLINE void rename(const std::string& from, const std::string& to)
       override;
+  HOLDFAST_INLINE void remove_file(const std::string& name) override;
+  HOLDFAST_INLINE void remove_directory(const std::string& name) override;
+  HOLDFAST_INLINE void point_symlink(
+      const std::string& name,
+      const std::string& target) override;
   /// A file system that cannot sync directories (EINVAL, EOPNOTSUPP) is taken
   /// at its word; every other answer is an error.
-  void sync() override;
-  [[nodiscard]] SpaceInfo space() override;
-  [[nodiscard]] std::string identity() override;
+  HOLDFAST_INLINE void sync() override;
+  [[nodiscard]] HOLDFAST_INLINE SpaceInfo space() override;
+  [[nodiscard]] HOLDFAST_INLINE std::string identity() override;
 
  private:
   [[nodiscard]] std::string path_of(const std::string& name) const;

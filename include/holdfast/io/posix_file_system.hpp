@@ -18,7 +18,7 @@ class PosixFileSystem final : public FileSystem {
   /// is opened.
   explicit PosixFileSystem(const PosixCalls& calls);
 
-  [[nodiscard]] std::shared_ptr<Directory> open_root(
+  [[nodiscard]] HOLDFAST_INLINE std::shared_ptr<Directory> open_root(
       const std::string& path,
       Create create) override;
 

@@ -34,12 +34,12 @@ void write_fully(
 class PosixWritableFile final : public WritableFile {
  public:
   PosixWritableFile(Descriptor file, std::string path);
-  ~PosixWritableFile() override;
+  HOLDFAST_INLINE ~PosixWritableFile() override;
 
-  void write(ByteView bytes) override;
-  void reserve(std::uint64_t bytes) override;
-  void sync() override;
-  void close() override;
+  HOLDFAST_INLINE void write(ByteView bytes) override;
+  HOLDFAST_INLINE void reserve(std::uint64_t bytes) override;
+  HOLDFAST_INLINE void sync() override;
+  HOLDFAST_INLINE void close() override;
 
  private:
   void require_usable() const;
@@ -61,14 +61,14 @@ class PosixReadableFile final : public ReadableFile {
       std::string name,
       std::string path);
 
-  [[nodiscard]] std::uint64_t size() const override;
-  [[nodiscard]] std::size_t read_at(
+  [[nodiscard]] HOLDFAST_INLINE std::uint64_t size() const override;
+  [[nodiscard]] HOLDFAST_INLINE std::size_t read_at(
       std::uint64_t offset,
       std::byte* into,
       std::size_t count) override;
-  void drop_cache() noexcept override;
-  [[nodiscard]] bool try_lock_shared() override;
-  [[nodiscard]] bool is_unlocked() override;
+  HOLDFAST_INLINE void drop_cache() noexcept override;
+  [[nodiscard]] HOLDFAST_INLINE bool try_lock_shared() override;
+  [[nodiscard]] HOLDFAST_INLINE bool is_unlocked() override;
 
  private:
   Descriptor file_;
@@ -85,13 +85,14 @@ class PosixLockFile final : public LockFile {
       std::string name,
       std::string path);
 
-  [[nodiscard]] LockResult try_lock() override;
+  [[nodiscard]] HOLDFAST_INLINE LockResult try_lock() override;
   /// Does nothing in a forked child: it would drop the parent's lock.
-  void unlock() noexcept override;
-  [[nodiscard]] std::string read(std::size_t count) override;
-  void write_at(std::uint64_t offset, std::string_view text) override;
-  void sync() override;
-  [[nodiscard]] bool is_still_named() override;
+  HOLDFAST_INLINE void unlock() noexcept override;
+  [[nodiscard]] HOLDFAST_INLINE std::string read(std::size_t count) override;
+  HOLDFAST_INLINE void write_at(std::uint64_t offset, std::string_view text)
+      override;
+  HOLDFAST_INLINE void sync() override;
+  [[nodiscard]] HOLDFAST_INLINE bool is_still_named() override;
 
  private:
   Descriptor file_;

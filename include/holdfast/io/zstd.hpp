@@ -23,10 +23,10 @@ class ZstdSink final : public ByteSink {
       ByteSink& next,
       int level,
       std::size_t max_frame_bytes = kMaxFrameBytes);
-  ~ZstdSink() override;
+  HOLDFAST_INLINE ~ZstdSink() override;
 
-  void write(ByteView bytes) override;
-  void border() override;
+  HOLDFAST_INLINE void write(ByteView bytes) override;
+  HOLDFAST_INLINE void border() override;
   /// Ends the last frame and writes the seek table. Once, at the end.
   void finish();
 
@@ -40,7 +40,9 @@ class ByteSource {
  public:
   virtual ~ByteSource() = default;
   /// Up to `count` bytes, fewer only at the end.
-  [[nodiscard]] virtual std::size_t read(std::byte* into, std::size_t count) = 0;
+  [[nodiscard]] virtual std::size_t read(
+      std::byte* into,
+      std::size_t count) = 0;
 };
 
 /// Reads a file as it is.
@@ -68,9 +70,11 @@ class ZstdSource final : public ByteSource {
  public:
   /// `stored` must outlive this.
   ZstdSource(ByteSource& stored, std::uint64_t plain_bytes);
-  ~ZstdSource() override;
+  HOLDFAST_INLINE ~ZstdSource() override;
 
-  [[nodiscard]] std::size_t read(std::byte* into, std::size_t count) override;
+  [[nodiscard]] HOLDFAST_INLINE std::size_t read(
+      std::byte* into,
+      std::size_t count) override;
 
  private:
   struct State;

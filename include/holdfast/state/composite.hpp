@@ -61,18 +61,18 @@ class MemberList {
 /// the first batch after a resume.
 class CompositePart : public Part {
  public:
-  [[nodiscard]] Stage stage() const override;
-  void publish(const std::string& part, Names& names) override;
-  [[nodiscard]] State capture(const Names& names) override;
-  [[nodiscard]] std::unique_ptr<Restore> prepare(
+  [[nodiscard]] HOLDFAST_INLINE Stage stage() const override;
+  HOLDFAST_INLINE void publish(const std::string& part, Names& names) override;
+  [[nodiscard]] HOLDFAST_INLINE State capture(const Names& names) override;
+  [[nodiscard]] HOLDFAST_INLINE std::unique_ptr<Restore> prepare(
       const Saved& saved,
       const Names& names,
       Mismatches& mismatches) override;
-  void restored() override;
-  [[nodiscard]] std::vector<std::string> notes() const override;
+  HOLDFAST_INLINE void restored() override;
+  [[nodiscard]] HOLDFAST_INLINE std::vector<std::string> notes() const override;
   /// The one data source among the members. More than one cannot be attached:
   /// `capture` then throws `not_capturable`.
-  [[nodiscard]] Cursor* cursor() noexcept override;
+  [[nodiscard]] HOLDFAST_INLINE Cursor* cursor() noexcept override;
 
  protected:
   virtual void list(MemberList& members) const = 0;

@@ -83,11 +83,11 @@ class SampleCursor final : public Cursor {
   SampleCursor(const SampleCursor&) = delete;
   SampleCursor& operator=(const SampleCursor&) = delete;
 
-  void attach(LoopControl* control) override;
-  std::int64_t commit() override;
-  [[nodiscard]] bool ahead() const noexcept override;
-  [[nodiscard]] bool at_end() const noexcept override;
-  void start_epoch(std::int64_t epoch) override;
+  HOLDFAST_INLINE void attach(LoopControl* control) override;
+  HOLDFAST_INLINE std::int64_t commit() override;
+  [[nodiscard]] HOLDFAST_INLINE bool ahead() const noexcept override;
+  [[nodiscard]] HOLDFAST_INLINE bool at_end() const noexcept override;
+  HOLDFAST_INLINE void start_epoch(std::int64_t epoch) override;
 
   /// Begins a range and returns its number. `epoch_not_ended` as for `Cursor`.
   [[nodiscard]] std::uint64_t begin_range();
@@ -154,8 +154,8 @@ class SampleCursorPart final : public Part {
   [[nodiscard]] Stage stage() const override {
     return Stage::data;
   }
-  [[nodiscard]] State capture(const Names& names) override;
-  [[nodiscard]] std::unique_ptr<Restore> prepare(
+  [[nodiscard]] HOLDFAST_INLINE State capture(const Names& names) override;
+  [[nodiscard]] HOLDFAST_INLINE std::unique_ptr<Restore> prepare(
       const Saved& saved,
       const Names& names,
       Mismatches& mismatches) override;

@@ -19,10 +19,12 @@ class PartReader final : public ByteSource {
   /// `checkpoint` is the checkpoint's directory. `not_found` for a missing
   /// file.
   PartReader(Directory& checkpoint, const PartFile& file);
-  ~PartReader() override;
+  HOLDFAST_INLINE ~PartReader() override;
 
   /// `malformed_compression` where the stored bytes cannot be decoded.
-  [[nodiscard]] std::size_t read(std::byte* into, std::size_t count) override;
+  [[nodiscard]] HOLDFAST_INLINE std::size_t read(
+      std::byte* into,
+      std::size_t count) override;
 
   /// Reads what is left, and tells whether size and digest, plain and stored,
   /// are those of the manifest.

@@ -321,8 +321,8 @@ class ModulePart final : public Part {
     }
   }
 
-  [[nodiscard]] State capture(const Names& names) override;
-  [[nodiscard]] std::unique_ptr<Restore> prepare(
+  [[nodiscard]] HOLDFAST_INLINE State capture(const Names& names) override;
+  [[nodiscard]] HOLDFAST_INLINE std::unique_ptr<Restore> prepare(
       const Saved& saved,
       const Names& names,
       Mismatches& mismatches) override;

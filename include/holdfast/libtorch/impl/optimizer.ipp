@@ -172,8 +172,8 @@ class OptimizerPart final : public Part {
         : Stage::optimizer;
   }
 
-  [[nodiscard]] State capture(const Names& names) override;
-  [[nodiscard]] std::unique_ptr<Restore> prepare(
+  [[nodiscard]] HOLDFAST_INLINE State capture(const Names& names) override;
+  [[nodiscard]] HOLDFAST_INLINE std::unique_ptr<Restore> prepare(
       const Saved& saved,
       const Names& names,
       Mismatches& mismatches) override;

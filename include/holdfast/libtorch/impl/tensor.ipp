@@ -346,7 +346,7 @@ class TensorPart final : public Part {
     return state;
   }
 
-  [[nodiscard]] std::unique_ptr<Restore> prepare(
+  [[nodiscard]] HOLDFAST_INLINE std::unique_ptr<Restore> prepare(
       const Saved& saved,
       const Names&,
       Mismatches& mismatches) override;
