@@ -7,6 +7,8 @@
 
 #include <holdfast/format/manifest.hpp>
 #include <holdfast/format/state_document.hpp>
+#include <holdfast/format/safetensors.hpp>
+#include <holdfast/io/zstd.hpp>
 #include <holdfast/store/catalog.hpp>
 #include <holdfast/store/names.hpp>
 #include <holdfast/testing/fault_file_system.hpp>

@@ -74,6 +74,19 @@ HOLDFAST_INLINE std::unique_ptr<ReadableFile> lease_of(
   }
 }
 
+/// The same error; a path that is relative to the checkpoint is made complete.
+HOLDFAST_INLINE Error in_checkpoint(
+    const Error& error,
+    const std::string& checkpoint) {
+  if (error.path().compare(0, checkpoint.size(), checkpoint) == 0) {
+    return error;
+  }
+  ErrorDetails details = error.details();
+  details.path =
+      checkpoint + (error.path().empty() ? "" : "/" + error.path());
+  return Error(error.code(), std::move(details));
+}
+
 /// The error `action` ends with. Memory that is not there for what a file says
 /// is one, too.
 template <class Action>
@@ -124,7 +137,7 @@ HOLDFAST_INLINE bool try_candidate(
   }
   const std::optional<Error> again = detail::error_of(prepare);
   if (again && again->system_error() != 0) {
-    throw again->at(checkpoint_path(root, name));
+    throw in_checkpoint(*again, checkpoint_path(root, name));
   }
   if (error->system_error() != 0 && !again) {
     return true; // it has passed
@@ -139,7 +152,7 @@ HOLDFAST_INLINE bool try_candidate(
         "two reads of it differ: the device or the way to it is broken";
     throw Error(ErrorCode::unstable, std::move(details));
   }
-  throw again->at(checkpoint_path(root, name));
+  throw in_checkpoint(*again, checkpoint_path(root, name));
 }
 
 } // namespace detail

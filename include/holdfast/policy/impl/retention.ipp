@@ -263,7 +263,7 @@ HOLDFAST_INLINE void validate(const RetentionRules& rules) {
   for (const KeepPer& rule : rules.per) {
     if (!std::isfinite(rule.bucket.count()) || rule.bucket.count() <= 0) {
       throw_invalid_argument(
-          "keep_per",
+          "keep_one_per",
           "the bucket must be positive and finite",
           detail::describe_duration(rule.bucket));
     }
@@ -272,7 +272,7 @@ HOLDFAST_INLINE void validate(const RetentionRules& rules) {
       (!std::isfinite(rules.younger->age.count()) ||
        rules.younger->age.count() < 0)) {
     throw_invalid_argument(
-        "keep_younger",
+        "keep_younger_than",
         "the age must be finite and not negative",
         detail::describe_duration(rules.younger->age));
   }
