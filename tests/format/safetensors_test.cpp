@@ -412,6 +412,19 @@ TEST_CASE(
           1) == kBad);
 }
 
+TEST_CASE(
+    "safetensors: data_offsets are two, whatever they would be",
+    "[format]") {
+  // Of an empty tensor, and right where the tensor before it left off.
+  for (const char* offsets : {"[]", "[0]", "[0,0,0]"}) {
+    CAPTURE(offsets);
+    const std::string empty = R"({"dtype":"U8","shape":[0],"data_offsets":)" +
+        std::string(offsets) + "}";
+    CHECK(code("{\"a\":" + empty + "}", 0) == kBad);
+    CHECK(code("{" + entry("b", 0, 0) + ",\"a\":" + empty + "}", 0) == kBad);
+  }
+}
+
 TEST_CASE("safetensors: a name is given once", "[format]") {
   CHECK(code("{" + entry("a", 0, 2) + "," + entry("a", 0, 2) + "}", 2) == kBad);
   CHECK(code("{" + entry("a", 0, 2) + "," + entry("a", 2, 2) + "}", 4) == kBad);
