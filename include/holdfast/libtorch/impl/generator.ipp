@@ -2,7 +2,7 @@
 
 #include <holdfast/libtorch/generator.hpp>
 
-#include <holdfast/libtorch/tensor.hpp>
+#include <holdfast/libtorch/impl/tensor.ipp>
 
 #include <ATen/Context.h>
 #include <ATen/core/Generator.h>

@@ -3,7 +3,7 @@
 #include <holdfast/libtorch/module.hpp>
 
 #include <holdfast/libtorch/compat.hpp>
-#include <holdfast/libtorch/tensor.hpp>
+#include <holdfast/libtorch/impl/tensor.ipp>
 #include <holdfast/state/extra_state.hpp>
 
 #include <torch/nn/module.h>

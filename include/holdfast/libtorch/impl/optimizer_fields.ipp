@@ -1,6 +1,6 @@
 #pragma once
 
-#include <holdfast/libtorch/tensor.hpp>
+#include <holdfast/libtorch/impl/tensor.ipp>
 
 #include <torch/optim/adagrad.h>
 #include <torch/optim/adam.h>
