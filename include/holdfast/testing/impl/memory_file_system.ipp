@@ -1242,7 +1242,9 @@ HOLDFAST_INLINE void unlink_tree(
   const NodeId id = disk.at(directory).entries.at(name);
   if (disk.at(id).kind == FileKind::directory) {
     while (!disk.at(id).entries.empty()) {
-      unlink_tree(disk, id, disk.at(id).entries.begin()->first);
+      // A copy: the entry that holds the name goes.
+      const std::string first = disk.at(id).entries.begin()->first;
+      unlink_tree(disk, id, first);
     }
     disk.sync_directory(id);
   }
