@@ -94,7 +94,7 @@ int main(int argc, char** argv) {
   };
   const auto holdfast_save = [&] { checkpoints.save().wait(); };
 
-  Series ours("holdfast, durable and verified");
+  Series ours("holdfast, hashed and durable");
   Series theirs("torch::save and fsync");
   for (int i = -1; i < repetitions; ++i) { // one warm-up
     fs::remove_all(plain);
