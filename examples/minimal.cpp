@@ -4,8 +4,10 @@
 
 #include <holdfast/holdfast.hpp>
 
+#include <cstdint>
 #include <exception>
 #include <iostream>
+#include <optional>
 #include <vector>
 
 namespace {
@@ -25,7 +27,7 @@ struct Points {
   }
 };
 
-void train(const std::string& directory) {
+void train() {
   torch::manual_seed(0);
   auto batches = holdfast::make_data_loader(Points(), 64);
 
@@ -36,7 +38,7 @@ void train(const std::string& directory) {
   torch::optim::StepLR scheduler(optimizer, /*step_size=*/5, /*gamma=*/0.5);
 
   holdfast::CheckpointManager checkpoints{
-      directory,
+      "runs/minimal",
       holdfast::Options().save_every(holdfast::steps(50)).keep_last(3),
       model,
       optimizer,
@@ -63,9 +65,9 @@ void train(const std::string& directory) {
 
 } // namespace
 
-int main(int argc, char** argv) {
+int main() {
   try {
-    train(argc > 1 ? argv[1] : "runs/minimal");
+    train();
   } catch (const std::exception& error) {
     std::cerr << "minimal: " << error.what() << '\n';
     return 1;
