@@ -1,4 +1,5 @@
 #include <support/catch.hpp>
+#include <support/manual_clock.hpp>
 #include <support/random.hpp>
 #include <support/toy_run.hpp>
 
@@ -41,27 +42,6 @@ using SaveStage = holdfast::test::model::Stage;
 namespace {
 
 const std::string kRun = "runs/a";
-
-/// Time that passes in `sleep`, and a wall clock that people set.
-class WalkClock final : public Clock {
- public:
-  double wall_seconds() override {
-    return wall_ += 1;
-  }
-  double monotonic_seconds() override {
-    return monotonic_;
-  }
-  void sleep(double seconds) override {
-    monotonic_ += seconds;
-  }
-  void set_back() {
-    wall_ -= 100'000;
-  }
-
- private:
-  double wall_ = 1.7e9;
-  double monotonic_ = 0;
-};
 
 /// A process: its view of the disk, its state, its manager.
 struct Life {
@@ -443,7 +423,7 @@ class Walk {
         disk_->remove(twin_of(n));
         return {};
       case Act::set_clock_back:
-        clock_.set_back();
+        clock_.wall -= 100'000; // people set clocks back
         return {};
       case Act::wake:
       case Act::kill_stalled:
@@ -719,7 +699,7 @@ class Walk {
 
   std::shared_ptr<holdfast::testing::MemoryFileSystem> disk_ =
       std::make_shared<holdfast::testing::MemoryFileSystem>();
-  WalkClock clock_;
+  holdfast::test::ManualClock clock_;
   std::unique_ptr<Life> process_;
   std::int64_t last_value_ = 0;
   std::int64_t saving_value_ = 0;

@@ -80,7 +80,7 @@ class Script {
 
 /// What must hold on a disk that a process with this belief left behind.
 void check_what_is_left(MemoryFileSystem& disk, const Belief& belief) {
-  FakeClock clock;
+  ManualClock clock;
   const auto root = open_run(disk);
   const Catalog catalog = scan(*root);
   const LockMark mark = read_mark(*root);
@@ -176,7 +176,7 @@ void check_what_is_left(MemoryFileSystem& disk, const Belief& belief) {
 struct Run {
   std::shared_ptr<MemoryFileSystem> disk = std::make_shared<MemoryFileSystem>();
   FaultFileSystem files{disk};
-  FakeClock clock;
+  ManualClock clock;
   Belief belief;
 };
 
@@ -249,7 +249,7 @@ TEST_CASE(
     const auto after = run.disk->snapshot();
     check_what_is_left(*after, run.belief);
     after->cut_power(LossPattern::all_lost());
-    FakeClock clock;
+    ManualClock clock;
     const auto root = open_run(*after);
     const auto order = scan(*root).search_order();
     REQUIRE_FALSE(order.empty());
@@ -277,7 +277,7 @@ TEST_CASE(
       disk->cut_power(LossPattern::random(from_seed + n * 100 + second));
       FaultFileSystem files(disk);
       files.plan(cut_at(second));
-      FakeClock clock;
+      ManualClock clock;
       (void)code_of([&] { Writer(open_run(files), clock, 0); });
       const bool through = !files.power_is_cut();
       disk->cut_power(LossPattern::random(from_seed + n + second));

@@ -20,7 +20,7 @@ namespace {
 struct Run {
   std::shared_ptr<MemoryFileSystem> disk = std::make_shared<MemoryFileSystem>();
   FaultFileSystem files{disk};
-  FakeClock clock;
+  ManualClock clock;
   std::map<std::uint64_t, std::string> whole; ///< Acknowledged, to be kept.
   std::set<std::uint64_t> leaving;
   std::uint64_t highest = 0;

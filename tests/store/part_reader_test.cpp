@@ -11,7 +11,7 @@ namespace {
 /// A committed checkpoint with one plain and one compressed part.
 struct Place {
   MemoryFileSystem disk;
-  FakeClock clock;
+  ManualClock clock;
   std::shared_ptr<Directory> root = open_run(disk);
   std::string name;
   std::vector<PartFile> parts;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <support/catch.hpp>
+#include <support/manual_clock.hpp>
 #include <support/random.hpp>
 
 #include <holdfast/io/process.hpp>
@@ -23,28 +24,6 @@
 #include <unistd.h>
 
 namespace holdfast::test {
-
-/// Time that passes only in `sleep`.
-class FakeClock final : public Clock {
- public:
-  double wall_seconds() override {
-    return 1.7e9 + now;
-  }
-  double monotonic_seconds() override {
-    return now;
-  }
-  void sleep(double seconds) override {
-    now += seconds;
-    ++sleeps;
-    if (on_sleep) {
-      on_sleep();
-    }
-  }
-
-  double now = 1000;
-  int sleeps = 0;
-  std::function<void()> on_sleep;
-};
 
 inline const char* const kRoot = "runs/a";
 

@@ -18,7 +18,7 @@ struct Place {
   std::shared_ptr<MemoryFileSystem> disk = std::make_shared<MemoryFileSystem>();
   FaultFileSystem files{disk};
   std::shared_ptr<Directory> root = open_run(files);
-  FakeClock clock;
+  ManualClock clock;
   std::unique_ptr<Writer> writer = std::make_unique<Writer>(root, clock, 0);
 };
 
@@ -140,7 +140,7 @@ TEST_CASE("transaction: every size of disk ends in a commit or a clean no_space"
   for (std::uint64_t room = 2000; room < 20'000; room += 256) {
     CAPTURE(room);
     MemoryFileSystem disk;
-    FakeClock clock;
+    ManualClock clock;
     const auto root = open_run(disk);
     Writer writer(root, clock, 0);
     save(writer, 10);

@@ -15,7 +15,7 @@ namespace {
 struct Place {
   std::shared_ptr<MemoryFileSystem> disk = std::make_shared<MemoryFileSystem>();
   FaultFileSystem files{disk};
-  FakeClock clock;
+  ManualClock clock;
   std::shared_ptr<Directory> root = open_run(files);
   CheckpointName name;
 
@@ -201,14 +201,14 @@ TEST_CASE("verdict: unreadable where it stays", "[store][fault]") {
                        .on({Operation::open_file, Operation::read})
                        .named(file)
                        .for_ever());
-  const double before = place.clock.now;
+  const double before = place.clock.monotonic;
   const Judgement judged = place.judged();
   CHECK(judged.verdict == Verdict::unreadable);
   CHECK(judged.system_error == system_error);
   CHECK(judged.may_pass_over() == (system_error == EIO));
   CHECK(judged.manifest.has_value() == (file != "MANIFEST.json"));
   CHECK(place.clock.sleeps == 3);
-  CHECK(place.clock.now - before < 1.1);
+  CHECK(place.clock.monotonic - before < 1.1);
 }
 
 TEST_CASE("verdict: a directory that cannot be opened is unreadable", "[store][fault]") {

@@ -19,7 +19,7 @@ struct Place {
   std::shared_ptr<MemoryFileSystem> disk = std::make_shared<MemoryFileSystem>();
   FaultFileSystem files{disk};
   std::shared_ptr<Directory> root = open_run(files);
-  FakeClock clock;
+  ManualClock clock;
   std::unique_ptr<Writer> writer = std::make_unique<Writer>(root, clock, 0);
 
   void restart() {
@@ -221,7 +221,7 @@ TEST_CASE("fence: a foreign name with a higher number is the end", "[store]") {
 TEST_CASE("fence: a writer that was suspended loses to its successor", "[store]") {
   MemoryFileSystem disk;
   disk.set_locks_supported(false); // So that two can be made.
-  FakeClock clock;
+  ManualClock clock;
   const auto root = open_run(disk);
   auto first = std::make_unique<Writer>(root, clock, 0);
   save(*first, 10);
@@ -416,7 +416,7 @@ TEST_CASE("writer: nothing can be changed from a forked child", "[store][fork]")
   TemporaryDirectory temporary;
   const auto root =
       default_file_system()->open_root(temporary.path(), Create::no);
-  FakeClock clock;
+  ManualClock clock;
   auto writer = std::make_unique<Writer>(root, clock, 0);
   const CheckpointName name = as_name(save(*writer, 10));
   auto open = std::make_unique<Transaction>(*writer, 100);

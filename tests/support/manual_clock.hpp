@@ -2,9 +2,11 @@
 
 #include <holdfast/io/process.hpp>
 
+#include <functional>
+
 namespace holdfast::test {
 
-/// Time that passes only when somebody sleeps or sets it.
+/// Time that passes only when somebody sleeps or a test says so.
 class ManualClock final : public Clock {
  public:
   [[nodiscard]] double wall_seconds() override {
@@ -15,6 +17,10 @@ class ManualClock final : public Clock {
   }
   void sleep(double seconds) override {
     pass(seconds);
+    ++sleeps;
+    if (on_sleep) {
+      on_sleep();
+    }
   }
   void pass(double seconds) {
     wall += seconds;
@@ -23,6 +29,8 @@ class ManualClock final : public Clock {
 
   double wall = 1'700'000'000;
   double monotonic = 1000;
+  int sleeps = 0;
+  std::function<void()> on_sleep;
 };
 
 } // namespace holdfast::test
