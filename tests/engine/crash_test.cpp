@@ -75,6 +75,22 @@ Disk trained(int count) {
   return disk;
 }
 
+/// Resumes, trains one step and saves it. The step that is acknowledged then:
+/// `before` where anything failed, which is an `Error` or nothing at all.
+std::int64_t train_one_more(
+    const std::shared_ptr<FileSystem>& disk,
+    std::int64_t before) {
+  try {
+    ToyRun run(kRoot, options_on(disk).max_save_failures(1));
+    run.manager.resume();
+    train_steps(run, 1);
+    return before + 1;
+  } catch (const Error& error) {
+    REQUIRE_FALSE(std::string(error.what()).empty());
+    return before;
+  }
+}
+
 /// Resumes from what a crash left: at the acknowledged step or a later one,
 /// with its exact state, and the next save works. Leaves nothing behind.
 void check_survivor(const Disk& disk, std::int64_t acknowledged) {
@@ -136,42 +152,26 @@ Count cut_everywhere(
 TEST_CASE("crash: power cut at every operation of the first save", "[crash]") {
   CAPTURE(test::seed());
   const auto disk = std::make_shared<MemoryFileSystem>();
-  const Count count = cut_everywhere(disk, [](const auto& faulty) {
-    std::int64_t acknowledged = 0;
-    try {
-      ToyRun run(kRoot, options_on(faulty).max_save_failures(1));
-      run.manager.resume();
-      train_steps(run, 1);
-      acknowledged = 1;
-    } catch (const Error&) {
-    }
-    return acknowledged;
-  });
+  const Count count = cut_everywhere(
+      disk, [](const auto& faulty) { return train_one_more(faulty, 0); });
   WARN("crash points " << count.points << ", disk states " << count.states);
   CHECK(count.points > 30);
 }
 
-TEST_CASE("crash: power cut at every operation of a resume, a save and its "
-          "retention",
-          "[crash]") {
+TEST_CASE(
+    "crash: power cut at every operation of a resume, a save and its "
+    "retention",
+    "[crash]") {
   CAPTURE(test::seed());
-  const Count count = cut_everywhere(trained(2), [](const auto& faulty) {
-    std::int64_t acknowledged = 2;
-    try {
-      ToyRun run(kRoot, options_on(faulty).max_save_failures(1));
-      run.manager.resume();
-      train_steps(run, 1);
-      acknowledged = 3;
-    } catch (const Error&) {
-    }
-    return acknowledged;
-  });
+  const Count count = cut_everywhere(
+      trained(2), [](const auto& faulty) { return train_one_more(faulty, 2); });
   WARN("crash points " << count.points << ", disk states " << count.states);
   CHECK(count.points > 60);
 }
 
-TEST_CASE("crash: power cut at every operation of a resume that quarantines",
-          "[crash]") {
+TEST_CASE(
+    "crash: power cut at every operation of a resume that quarantines",
+    "[crash]") {
   CAPTURE(test::seed());
   const Disk damaged = trained(3);
   damaged->flip_bit(
@@ -189,8 +189,9 @@ TEST_CASE("crash: power cut at every operation of a resume that quarantines",
   CHECK(count.points > 60);
 }
 
-TEST_CASE("crash: every operation fails in every way, once and for ever",
-          "[crash][fault]") {
+TEST_CASE(
+    "crash: every operation fails in every way, once and for ever",
+    "[crash][fault]") {
   const std::vector<std::pair<const char*, Fault>> faults = {
       {"EIO", Fault::error(EIO)},
       {"ENOSPC", Fault::error(ENOSPC)},
@@ -211,16 +212,7 @@ TEST_CASE("crash: every operation fails in every way, once and for ever",
         const auto faulty = std::make_shared<FaultFileSystem>(disk);
         const Fault at = fault.second.at(n);
         faulty->plan(for_ever ? at.for_ever() : at);
-        std::int64_t acknowledged = 2;
-        try {
-          ToyRun run(kRoot, options_on(faulty).max_save_failures(1));
-          run.manager.resume();
-          train_steps(run, 1);
-          acknowledged = 3;
-        } catch (const Error& error) {
-          // Typed, and it says where.
-          REQUIRE_FALSE(std::string(error.what()).empty());
-        }
+        const std::int64_t acknowledged = train_one_more(faulty, 2);
         if (faulty->faults() == 0) {
           break;
         }
