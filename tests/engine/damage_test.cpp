@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <random>
+#include <stdexcept>
 
 // What becomes of a run whose newest checkpoint is damaged in some way: it goes
 // on from the next older one, with that one's exact state, and says so; and it
@@ -295,6 +296,40 @@ TEST_CASE("damage: nothing is moved by a resume that fails", "[damage]") {
     CHECK(catalog_of(disk).quarantined.empty());
   }
   check_falls_back(disk, Verdict::damaged, true);
+}
+
+TEST_CASE("damage: nothing is moved before another one has been applied",
+          "[damage]") {
+  struct Fails {
+    Values save_state() const {
+      return {};
+    }
+    void load_state(const Values&) {
+      if (fail) {
+        throw std::runtime_error("load_state fails");
+      }
+    }
+    bool fail = false;
+  } object;
+  const Disk disk = new_disk();
+  {
+    ToyRun run(kRoot, keep_everything(disk));
+    run.manager.add("object", object);
+    run.manager.resume();
+    train_steps(run, 3);
+  }
+  disk->flip_bit(kNewest + kModel, 8 * 300);
+  for (const bool fail : {true, true, false}) {
+    ToyRun run(kRoot, keep_everything(disk));
+    run.manager.add("object", object);
+    object.fail = fail;
+    if (fail) {
+      CHECK_THROWS_WITH(run.manager.resume(), "load_state fails");
+    } else {
+      CHECK(run.manager.resume().passed_over.at(0).quarantined);
+    }
+    CHECK(catalog_of(disk).quarantined.empty() == fail);
+  }
 }
 
 TEST_CASE("damage: all checkpoints damaged is an error, every time",
