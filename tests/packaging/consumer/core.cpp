@@ -1,9 +1,4 @@
-#if __has_include(<holdfast/core.hpp>)
 #include <holdfast/core.hpp>
-#else
-#include <holdfast/base/error.hpp>
-#include <holdfast/base/version.hpp>
-#endif
 
 #include <iostream>
 

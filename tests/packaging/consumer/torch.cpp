@@ -1,9 +1,4 @@
-#if __has_include(<holdfast/holdfast.hpp>)
 #include <holdfast/holdfast.hpp>
-#else
-#include <holdfast/base/error.hpp>
-#include <holdfast/base/version.hpp>
-#endif
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/ones.h>
