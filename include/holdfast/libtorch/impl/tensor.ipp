@@ -2,174 +2,22 @@
 
 #include <holdfast/libtorch/tensor.hpp>
 
+#include <holdfast/libtorch/impl/tensor_dtypes.ipp>
+#include <holdfast/libtorch/impl/tensor_sources.ipp>
+
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_strided.h>
-#include <ATen/ops/from_blob.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
 
-#include <array>
 #include <cstring>
-#include <exception>
-#include <mutex>
+#include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace holdfast {
 namespace detail {
-
-/// LibTorch's names of the dtypes: types that a version lacks have no number
-/// there, but the names never change.
-struct DTypeName {
-  DType dtype;
-  const char* name;
-};
-
-HOLDFAST_INLINE const std::array<DTypeName, 21>& dtype_names() {
-  static const std::array<DTypeName, 21> names{{
-      {DType::boolean, "Bool"},
-      {DType::u8, "Byte"},
-      {DType::i8, "Char"},
-      {DType::i16, "Short"},
-      {DType::i32, "Int"},
-      {DType::i64, "Long"},
-      {DType::u16, "UInt16"},
-      {DType::u32, "UInt32"},
-      {DType::u64, "UInt64"},
-      {DType::f16, "Half"},
-      {DType::bf16, "BFloat16"},
-      {DType::f32, "Float"},
-      {DType::f64, "Double"},
-      {DType::c32, "ComplexHalf"},
-      {DType::c64, "ComplexFloat"},
-      {DType::c128, "ComplexDouble"},
-      {DType::f8_e5m2, "Float8_e5m2"},
-      {DType::f8_e4m3, "Float8_e4m3fn"},
-      {DType::f8_e5m2fnuz, "Float8_e5m2fnuz"},
-      {DType::f8_e4m3fnuz, "Float8_e4m3fnuz"},
-      {DType::f8_e8m0, "Float8_e8m0fnu"},
-  }};
-  return names;
-}
-
-struct DTypeTable {
-  static constexpr std::size_t kTypes =
-      static_cast<std::size_t>(at::ScalarType::NumOptions);
-  std::array<std::optional<DType>, kTypes> dtypes{};
-
-  DTypeTable() {
-    for (std::size_t i = 0; i < kTypes; ++i) {
-      const auto type = static_cast<at::ScalarType>(i);
-      for (const DTypeName& entry : dtype_names()) {
-        if (std::strcmp(c10::toString(type), entry.name) == 0) {
-          dtypes[i] = entry.dtype;
-        }
-      }
-    }
-  }
-};
-
-HOLDFAST_INLINE const DTypeTable& scalar_type_table() {
-  static const DTypeTable table;
-  return table;
-}
-
-[[noreturn]] HOLDFAST_INLINE void throw_not_capturable(
-    std::string name,
-    std::string message,
-    ErrorCode code = ErrorCode::not_capturable) {
-  ErrorDetails details;
-  details.name = std::move(name);
-  details.message = std::move(message);
-  throw Error(code, std::move(details));
-}
-
-HOLDFAST_INLINE bool is_plain_host_memory(const at::Tensor& tensor) {
-  return tensor.device().is_cpu() && tensor.is_contiguous() &&
-      !tensor.is_conj() && !tensor.is_neg();
-}
-
-HOLDFAST_INLINE std::vector<std::int64_t> sizes_of(const at::Tensor& tensor) {
-  return tensor.sizes().vec();
-}
-
-/// A row-major host tensor over foreign memory.
-HOLDFAST_INLINE at::Tensor wrap(
-    const std::byte* memory,
-    at::IntArrayRef sizes,
-    at::ScalarType type) {
-  // from_blob has no const form; whoever wraps a source only reads it.
-  return at::from_blob(
-      const_cast<std::byte*>(memory),
-      sizes,
-      at::TensorOptions().dtype(type).device(at::kCPU));
-}
-
-HOLDFAST_INLINE bool is_aligned(
-    const std::byte* memory,
-    const at::Tensor& tensor) {
-  const auto size = static_cast<std::uintptr_t>(tensor.element_size());
-  return reinterpret_cast<std::uintptr_t>(memory) % size == 0;
-}
-
-class HostSource final : public TensorSource {
- public:
-  explicit HostSource(at::Tensor tensor) : tensor_(std::move(tensor)) {}
-
-  [[nodiscard]] const std::byte* data() const noexcept override {
-    return static_cast<const std::byte*>(tensor_.data_ptr());
-  }
-  void copy_out(std::uint64_t offset, std::byte* into, std::size_t count)
-      const override {
-    if (count != 0) {
-      std::memcpy(into, data() + offset, count);
-    }
-  }
-
- private:
-  at::Tensor tensor_;
-};
-
-class CopiedSource final : public TensorSource {
- public:
-  explicit CopiedSource(at::Tensor tensor)
-      : tensor_(std::move(tensor)), bytes_(tensor_.nbytes()) {}
-
-  [[nodiscard]] const std::byte* data() const noexcept override {
-    return nullptr;
-  }
-
-  void copy_out(std::uint64_t offset, std::byte* into, std::size_t count)
-      const override {
-    if (count == 0) {
-      return;
-    }
-    const c10::NoGradGuard no_grad;
-    if (offset == 0 && count == bytes_ && is_aligned(into, tensor_)) {
-      at::Tensor whole = wrap(into, tensor_.sizes(), tensor_.scalar_type());
-      whole.copy_(tensor_);
-      return;
-    }
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (!copy_.defined()) {
-      at::Tensor copy = at::empty(
-          tensor_.sizes(),
-          at::TensorOptions().dtype(tensor_.scalar_type()).device(at::kCPU));
-      copy.copy_(tensor_);
-      copy_ = std::move(copy);
-    }
-    std::memcpy(
-        into, static_cast<const std::byte*>(copy_.data_ptr()) + offset, count);
-    if (offset + count == bytes_) {
-      copy_.reset();
-    }
-  }
-
- private:
-  at::Tensor tensor_;
-  std::uint64_t bytes_;
-  mutable std::mutex mutex_;
-  mutable at::Tensor copy_;
-};
 
 HOLDFAST_INLINE std::string shape_text(const std::vector<std::int64_t>& shape) {
   std::string text = "[";
@@ -317,123 +165,6 @@ HOLDFAST_INLINE at::Tensor allocate(
   return at::empty(saved.shape, options);
 }
 
-class TensorPart final : public Part {
- public:
-  explicit TensorPart(at::Tensor& tensor) : tensor_(tensor) {}
-
-  [[nodiscard]] std::string kind() const override {
-    return "tensor";
-  }
-  [[nodiscard]] Stage stage() const override {
-    return Stage::value;
-  }
-
-  void publish(const std::string& part, Names& names) override {
-    if (tensor_.defined()) {
-      names.add(tensor_.unsafeGetTensorImpl(), part, "tensor");
-    }
-  }
-
-  [[nodiscard]] State capture(const Names&) override {
-    State state;
-    state.values["defined"] = tensor_.defined();
-    if (tensor_.defined()) {
-      state.values["requires_grad"] = tensor_.requires_grad();
-      state.values["device"] = tensor_.device().str();
-      state.tensors.push_back(
-          {describe(tensor_, "tensor"), source_of(tensor_)});
-    }
-    return state;
-  }
-
-  [[nodiscard]] HOLDFAST_INLINE std::unique_ptr<Restore> prepare(
-      const Saved& saved,
-      const Names&,
-      Mismatches& mismatches) override;
-
- private:
-  at::Tensor& tensor_;
-};
-
-class TensorRestore final : public Restore {
- public:
-  TensorRestore(at::Tensor& live, at::Tensor fresh, bool defined)
-      : live_(live), fresh_(std::move(fresh)), defined_(defined) {}
-
-  [[nodiscard]] std::byte* buffer(std::size_t) noexcept override {
-    return row_major_memory(fresh_);
-  }
-  void apply(const std::vector<const std::byte*>& bytes) override {
-    if (!defined_) {
-      live_.reset();
-    } else if (fresh_.defined()) {
-      if (row_major_memory(fresh_) != bytes[0] || fresh_.numel() == 0) {
-        overwrite(fresh_, bytes[0]);
-      }
-      fresh_.set_requires_grad(requires_grad);
-      live_ = fresh_;
-    } else {
-      overwrite(live_, bytes[0]);
-      if (live_.is_leaf() && live_.requires_grad() != requires_grad) {
-        live_.set_requires_grad(requires_grad);
-      }
-    }
-  }
-
-  bool requires_grad = false;
-
- private:
-  at::Tensor& live_;
-  at::Tensor fresh_;
-  bool defined_;
-};
-
-/// The device of that name; the host where this machine has none.
-HOLDFAST_INLINE at::Device device_or_host(const std::string& name) {
-  try {
-    const at::Device device(name);
-    (void)at::empty({0}, at::TensorOptions().device(device));
-    return device;
-  } catch (const std::exception&) {
-    return at::Device(at::kCPU);
-  }
-}
-
-HOLDFAST_INLINE std::unique_ptr<Restore> TensorPart::prepare(
-    const Saved& saved,
-    const Names&,
-    Mismatches& mismatches) {
-  const bool defined = at(saved.values, "defined").as<bool>("defined");
-  if (saved.tensors.size() != (defined ? 1U : 0U)) {
-    mismatches.push_back(
-        {ErrorCode::name_missing,
-         "tensor",
-         std::to_string(defined ? 1 : 0) + " tensor",
-         std::to_string(saved.tensors.size())});
-    return nullptr;
-  }
-  at::Tensor fresh;
-  bool requires_grad = false;
-  if (defined) {
-    requires_grad =
-        at(saved.values, "requires_grad").as<bool>("requires_grad");
-    if (tensor_.defined()) {
-      compare_tensor(tensor_, saved.tensors[0], "tensor", mismatches);
-    } else {
-      const Value& device = at(saved.values, "device");
-      fresh = allocate(saved.tensors[0], device_or_host(device.text("device")));
-    }
-  }
-  auto restore =
-      std::make_unique<TensorRestore>(tensor_, std::move(fresh), defined);
-  restore->requires_grad = requires_grad;
-  return restore;
-}
-
-HOLDFAST_INLINE std::unique_ptr<Part> make_tensor_part(at::Tensor& tensor) {
-  return std::make_unique<TensorPart>(tensor);
-}
-
 } // namespace detail
 
 HOLDFAST_INLINE std::optional<DType> dtype_of(at::ScalarType type) noexcept {
@@ -494,3 +225,5 @@ HOLDFAST_INLINE std::shared_ptr<const TensorSource> source_of(
 }
 
 } // namespace holdfast
+
+#include <holdfast/libtorch/impl/tensor_part.ipp>

@@ -1,0 +1,133 @@
+#pragma once
+
+#include <holdfast/libtorch/impl/tensor.ipp>
+#include <holdfast/state/checks.hpp>
+
+#include <ATen/ops/empty.h>
+
+#include <exception>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace holdfast::detail {
+
+class TensorPart final : public Part {
+ public:
+  explicit TensorPart(at::Tensor& tensor) : tensor_(tensor) {}
+
+  [[nodiscard]] std::string kind() const override {
+    return "tensor";
+  }
+  [[nodiscard]] Stage stage() const override {
+    return Stage::value;
+  }
+
+  void publish(const std::string& part, Names& names) override {
+    if (tensor_.defined()) {
+      names.add(tensor_.unsafeGetTensorImpl(), part, "tensor");
+    }
+  }
+
+  [[nodiscard]] State capture(const Names&) override {
+    State state;
+    state.values["defined"] = tensor_.defined();
+    if (tensor_.defined()) {
+      state.values["requires_grad"] = tensor_.requires_grad();
+      state.values["device"] = tensor_.device().str();
+      state.tensors.push_back(
+          {describe(tensor_, "tensor"), source_of(tensor_)});
+    }
+    return state;
+  }
+
+  [[nodiscard]] HOLDFAST_INLINE std::unique_ptr<Restore> prepare(
+      const Saved& saved,
+      const Names&,
+      Mismatches& mismatches) override;
+
+ private:
+  at::Tensor& tensor_;
+};
+
+class TensorRestore final : public Restore {
+ public:
+  TensorRestore(at::Tensor& live, at::Tensor fresh, bool defined)
+      : live_(live), fresh_(std::move(fresh)), defined_(defined) {}
+
+  [[nodiscard]] std::byte* buffer(std::size_t) noexcept override {
+    return row_major_memory(fresh_);
+  }
+  void apply(const std::vector<const std::byte*>& bytes) override {
+    if (!defined_) {
+      live_.reset();
+    } else if (fresh_.defined()) {
+      if (row_major_memory(fresh_) != bytes[0] || fresh_.numel() == 0) {
+        overwrite(fresh_, bytes[0]);
+      }
+      fresh_.set_requires_grad(requires_grad);
+      live_ = fresh_;
+    } else {
+      overwrite(live_, bytes[0]);
+      if (live_.is_leaf() && live_.requires_grad() != requires_grad) {
+        live_.set_requires_grad(requires_grad);
+      }
+    }
+  }
+
+  bool requires_grad = false;
+
+ private:
+  at::Tensor& live_;
+  at::Tensor fresh_;
+  bool defined_;
+};
+
+/// The device of that name; the host where this machine has none.
+HOLDFAST_INLINE at::Device device_or_host(const std::string& name) {
+  try {
+    const at::Device device(name);
+    (void)at::empty({0}, at::TensorOptions().device(device));
+    return device;
+  } catch (const std::exception&) {
+    return at::Device(at::kCPU);
+  }
+}
+
+HOLDFAST_INLINE std::unique_ptr<Restore> TensorPart::prepare(
+    const Saved& saved,
+    const Names&,
+    Mismatches& mismatches) {
+  const bool defined = at(saved.values, "defined").as<bool>("defined");
+  if (saved.tensors.size() != (defined ? 1U : 0U)) {
+    mismatches.push_back(
+        {ErrorCode::name_missing,
+         "tensor",
+         std::to_string(defined ? 1 : 0) + " tensor",
+         std::to_string(saved.tensors.size())});
+    return nullptr;
+  }
+  at::Tensor fresh;
+  bool requires_grad = false;
+  if (defined) {
+    requires_grad =
+        at(saved.values, "requires_grad").as<bool>("requires_grad");
+    if (tensor_.defined()) {
+      compare_tensor(tensor_, saved.tensors[0], "tensor", mismatches);
+    } else {
+      const Value& device = at(saved.values, "device");
+      fresh = allocate(saved.tensors[0], device_or_host(device.text("device")));
+    }
+  }
+  auto restore =
+      std::make_unique<TensorRestore>(tensor_, std::move(fresh), defined);
+  restore->requires_grad = requires_grad;
+  return restore;
+}
+
+HOLDFAST_INLINE std::unique_ptr<Part> make_tensor_part(at::Tensor& tensor) {
+  return std::make_unique<TensorPart>(tensor);
+}
+
+} // namespace holdfast::detail
