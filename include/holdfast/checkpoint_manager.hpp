@@ -74,22 +74,39 @@ constexpr bool default_names_differ() {
   return true;
 }
 
-/// Refuses at compile time what could only go wrong later.
+/// Refuses at compile time what could only go wrong later. One error each, and
+/// false, so that nothing else is tried.
 template <class Argument>
 constexpr bool check_argument() {
   using T = std::remove_reference_t<Argument>;
-  constexpr bool is_named = PartArgument<std::remove_cv_t<T>>::is_named;
-  static_assert(
-      is_named || std::is_lvalue_reference_v<Argument>,
-      "holdfast: a part is held by reference, so it cannot be a temporary");
-  static_assert(
-      is_named || !std::is_const_v<T>,
-      "holdfast: a part is restored in place, so it cannot be const");
-  static_assert(
-      is_named || PartArgument<std::remove_cv_t<T>>::default_name != nullptr,
-      "holdfast: only a module, an optimizer, a scheduler and a data loader "
-      "have a name of their own; write holdfast::named(\"name\", object)");
-  return true;
+  using Checked = PartArgument<std::remove_cv_t<T>>;
+  if constexpr (Checked::is_named) {
+    return true;
+  } else {
+    constexpr bool is_pointer = std::is_pointer_v<std::decay_t<T>>;
+    constexpr bool is_lvalue = std::is_lvalue_reference_v<Argument>;
+    constexpr bool is_const = std::is_const_v<T>;
+    static_assert(
+        !is_pointer,
+        "holdfast: give the object and not a pointer to it: `*pointer`");
+    static_assert(
+        is_pointer || is_lvalue,
+        "holdfast: a part is held by reference, so it cannot be a temporary");
+    static_assert(
+        is_pointer || !is_lvalue || !is_const,
+        "holdfast: a part is restored in place, so it cannot be const");
+    if constexpr (is_pointer || !is_lvalue || is_const) {
+      return false;
+    } else {
+      constexpr bool has_name = Checked::default_name != nullptr;
+      static_assert(
+          has_name,
+          "holdfast: only a module, an optimizer, a scheduler and a data "
+          "loader have a name of their own; write holdfast::named(\"name\", "
+          "object)");
+      return has_name;
+    }
+  }
 }
 
 } // namespace detail
@@ -118,10 +135,11 @@ class CheckpointManager final : public Manager {
       Options options,
       Arguments&&... parts)
       : Manager(std::move(directory), std::move(options)) {
-    static_assert((detail::check_argument<Arguments>() && ... && true));
-    (detail::PartArgument<Parts>::add(*this, parts), ...);
-    add_reserved_part("rng", make_default_generators());
-    set_environment([] { return libtorch_environment(); });
+    if constexpr ((detail::check_argument<Arguments>() && ... && true)) {
+      (detail::PartArgument<Parts>::add(*this, parts), ...);
+      add_reserved_part("rng", make_default_generators());
+      set_environment([] { return libtorch_environment(); });
+    }
   }
 };
 
@@ -140,15 +158,17 @@ ResumeReport load(
     const std::string& path,
     Argument&& part,
     Arguments&&... parts) {
-  static_assert(
-      (detail::check_argument<Argument>() && ... &&
-       detail::check_argument<Arguments>()));
   PartSet set;
-  detail::PartArgument<std::remove_cv_t<std::remove_reference_t<Argument>>>::add(
-      set, part);
-  (detail::PartArgument<std::remove_cv_t<std::remove_reference_t<Arguments>>>::add(
-       set, parts),
-   ...);
+  if constexpr (
+      (detail::check_argument<Argument>() && ... &&
+       detail::check_argument<Arguments>())) {
+    const auto add = [&set](auto& object) {
+      detail::PartArgument<std::remove_cv_t<
+          std::remove_reference_t<decltype(object)>>>::add(set, object);
+    };
+    add(part);
+    (add(parts), ...);
+  }
   return load(path, static_cast<const PartSet&>(set));
 }
 

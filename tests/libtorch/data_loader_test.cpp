@@ -90,7 +90,7 @@ Checkpoint train(
     int kill,
     std::string& trace) {
   torch::manual_seed(from == nullptr ? 5 : 6);
-  auto batches = make_data_loader(stacked(11, true), options);
+  auto batches = holdfast::make_data_loader(stacked(11, true), options);
   const auto part = make_part(batches);
   Control control;
   part->cursor()->attach(&control);
@@ -159,7 +159,7 @@ TEST_CASE(
 
 TEST_CASE("data loader: batches hold the samples of the order", "[libtorch]") {
   auto batches =
-      make_data_loader(stacked(10, false), DataLoaderOptions(4).seed(8));
+      holdfast::make_data_loader(stacked(10, false), DataLoaderOptions(4).seed(8));
   CHECK(batches.batches_per_epoch() == 3);
   std::vector<std::int64_t> sizes;
   for (auto& batch : batches) {
@@ -177,14 +177,14 @@ TEST_CASE(
     "[libtorch]") {
   torch::manual_seed(1);
   const at::Tensor before = generator().get_state().clone();
-  auto batches = make_data_loader(stacked(10, false), 4);
+  auto batches = holdfast::make_data_loader(stacked(10, false), 4);
   (void)samples(batches);
   CHECK(torch::equal(before, generator().get_state()));
 }
 
 TEST_CASE("data loader: fetches when the loop asks, not ahead", "[libtorch]") {
   auto batches =
-      make_data_loader(stacked(10, false), DataLoaderOptions(3).shuffle(false));
+      holdfast::make_data_loader(stacked(10, false), DataLoaderOptions(3).shuffle(false));
   const auto part = make_part(batches);
   Control control;
   part->cursor()->attach(&control);
@@ -208,7 +208,7 @@ TEST_CASE("data loader: fetches when the loop asks, not ahead", "[libtorch]") {
 
 TEST_CASE("data loader: an older range leaves the batch alone", "[libtorch]") {
   auto batches =
-      make_data_loader(stacked(10, false), DataLoaderOptions(3).shuffle(false));
+      holdfast::make_data_loader(stacked(10, false), DataLoaderOptions(3).shuffle(false));
   auto older = batches.begin();
   auto newer = batches.begin();
   CHECK(older != newer);
@@ -227,7 +227,7 @@ TEST_CASE("data loader: a fetch that throws loses no sample", "[libtorch]") {
     return torch::data::transforms::Stack<>().apply_batch(std::move(examples));
   };
   using Batch = torch::data::Example<>;
-  auto batches = make_data_loader(
+  auto batches = holdfast::make_data_loader(
       Numbers(4, false).map(
           torch::data::transforms::BatchLambda<std::vector<Batch>, Batch>(
               transform)),
@@ -242,7 +242,7 @@ TEST_CASE("data loader: a fetch that throws loses no sample", "[libtorch]") {
 }
 
 TEST_CASE("data loader: takes data sets without transform", "[libtorch]") {
-  auto batches = make_data_loader(Numbers(5, false), 2);
+  auto batches = holdfast::make_data_loader(Numbers(5, false), 2);
   std::size_t count = 0;
   for (const std::vector<torch::data::Example<>>& batch : batches) {
     count += batch.size();
@@ -250,12 +250,12 @@ TEST_CASE("data loader: takes data sets without transform", "[libtorch]") {
   CHECK(count == 5);
   CHECK(batches.dataset().size().value() == 5);
   CHECK(code_of([] {
-          (void)make_data_loader(Numbers(0, false), 2);
+          (void)holdfast::make_data_loader(Numbers(0, false), 2);
         }) == "invalid_argument");
 }
 
 TEST_CASE("data loader: is a part with a default name", "[libtorch]") {
-  auto batches = make_data_loader(Numbers(5, false), 2);
+  auto batches = holdfast::make_data_loader(Numbers(5, false), 2);
   using Loader = decltype(batches);
   CHECK(StateAdapter<Loader>::default_name == std::string("data"));
   CHECK(

@@ -11,6 +11,7 @@
 #include <torch/optim/optimizer.h>
 
 #include <ATen/Context.h>
+#include <ATen/Parallel.h>
 
 #include <memory>
 #include <string>
@@ -76,6 +77,23 @@ template <class T>
 void add(Parts& parts, std::string name, T& object) {
   parts.emplace_back(std::move(name), make_part(object));
 }
+
+/// Small operations need no threads, which only wait for each other where other
+/// programs run too.
+class OneThread {
+ public:
+  OneThread() {
+    at::set_num_threads(1);
+  }
+  ~OneThread() {
+    at::set_num_threads(before_);
+  }
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  int before_ = at::get_num_threads();
+};
 
 inline void seed_everything(std::uint64_t seed) {
   at::manual_seed(seed);

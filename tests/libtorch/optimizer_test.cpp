@@ -114,6 +114,7 @@ struct Run {
 } // namespace
 
 TEST_CASE("optimizer: continues bit-identically in fresh and live objects") {
+  const OneThread one_thread;
   for (const Configuration& configuration : configurations()) {
     for (const int before : {0, 1, 2, 5}) {
       for (const int lived : {0, 3}) {

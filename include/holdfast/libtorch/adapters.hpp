@@ -157,16 +157,23 @@ struct Builtin<T, std::enable_if_t<is_libtorch_object<T>>> {
       auto get = [&object] { return Object::get(object); };
       using Held = std::remove_pointer_t<decltype(get())>;
       static_assert(
-          !HasState<Held>::value &&
-              (!has_own_state<Held> ||
-               Object::kind == LibTorchKind::scheduler),
-          "holdfast: a module or optimizer with state of its own derives from "
-          "holdfast::ExtraState, so that it is found wherever it is nested");
-      std::function<void()> restored;
-      if constexpr (HasOnRestored<Held>::value) {
-        restored = [get] { get()->on_restored(); };
+          !std::is_const_v<Held>,
+          "holdfast: a part is restored in place, so it cannot be const");
+      if constexpr (std::is_const_v<Held>) {
+        return nullptr; // One error is enough.
+      } else {
+        static_assert(
+            !HasState<Held>::value &&
+                (!has_own_state<Held> ||
+                 Object::kind == LibTorchKind::scheduler),
+            "holdfast: a module or optimizer with state of its own derives from "
+            "holdfast::ExtraState, so that it is found wherever it is nested");
+        std::function<void()> restored;
+        if constexpr (HasOnRestored<Held>::value) {
+          restored = [get] { get()->on_restored(); };
+        }
+        return make<Held>(get, std::move(restored));
       }
-      return make<Held>(get, std::move(restored));
     }
   }
 
