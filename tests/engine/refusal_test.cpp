@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <fstream>
 #include <limits>
+#include <new>
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -703,62 +704,31 @@ TEST_CASE("refusal: a tensor file that lies, with the right digest",
   CHECK(run.fingerprint() == undisturbed(0));
 }
 
-TEST_CASE("refusal: a compressed tensor that claims more than memory holds",
+TEST_CASE("refusal: too little memory is an error like the others",
           "[refusal]") {
-  // The sizes agree everywhere, so only the room is missing.
-  const Disk disk = new_disk();
-  const auto make = [&] {
-    auto manager = std::make_unique<Manager>(
-        kRoot, keep_everything(disk).compression(zstd(1)));
-    auto part = std::make_unique<FreePart>();
-    part->tensors = {info_of("a", {4})};
-    manager->add_part("free", std::move(part));
-    return manager;
+  const Disk disk = trained(1);
+  struct Huge final : Part {
+    std::string kind() const override {
+      return "value";
+    }
+    Stage stage() const override {
+      return Stage::value;
+    }
+    State capture(const Names&) override {
+      return {};
+    }
+    std::unique_ptr<Restore> prepare(
+        const Saved&,
+        const Names&,
+        Mismatches&) override {
+      throw std::bad_alloc();
+    }
   };
-  {
-    const auto manager = make();
-    manager->resume();
-    manager->step();
-  }
-  const std::string checkpoint = checkpoint_path(1);
-  const std::string file = checkpoint + "/free/state.safetensors.zst";
-  const Bytes former = disk->read_file(file);
-  // The header alone, followed by nothing.
-  const auto elements = std::int64_t{1} << 50; // 4 PiB
-  const auto layout =
-      plan_safetensors({TensorSpec{"a", DType::f32, {elements}}});
-  {
-    // Written by the library itself, into a directory beside.
-    const auto root = disk->open_root("scratch", Create::yes);
-    const auto out = root->create_file("z");
-    ZstdSink sink(*out, 1);
-    sink.write(ByteView(layout.header));
-    sink.finish();
-    out->close();
-  }
-  const Bytes stored = disk->read_file("scratch/z");
-  disk->write_file(file, stored);
-  edit_manifest(disk, checkpoint, [&](std::string& text) {
-    const std::string marker = "\"path\":\"free/state.safetensors\"";
-    const std::size_t at = text.find(marker);
-    const std::size_t begin = text.rfind('{', at);
-    const std::size_t end = text.find("}", text.find("}", at) + 1) + 1;
-    text.replace(
-        begin,
-        end - begin,
-        "{\"bytes\":" +
-            std::to_string(layout.file_bytes()) + "," + marker +
-            ",\"stored\":{\"bytes\":" + std::to_string(stored.size()) +
-            ",\"codec\":\"zstd\",\"xxh3_128\":\"" +
-            digest_of(ByteView(stored)).hex() +
-            "\"},\"xxh3_128\":\"00000000000000000000000000000000\"}");
-  });
-  const auto manager = make();
-  // A complete read tells that it is damaged.
-  const auto error = error_of([&] { manager->resume(); });
+  Manager manager(kRoot, keep_everything(disk));
+  manager.add_part("schedule", std::make_unique<Huge>());
+  const auto error = error_of([&] { manager.resume(); });
   REQUIRE(error);
-  CHECK(error->code() == ErrorCode::no_usable_checkpoint);
-  CHECK_THAT(
-      error->what(),
-      contains("damaged: part 'free/state.safetensors.zst': digest"));
+  CHECK(error->code() == ErrorCode::limit_exceeded);
+  CHECK(error->path() == checkpoint_path(1));
+  CHECK_THAT(error->what(), contains("not enough memory"));
 }
