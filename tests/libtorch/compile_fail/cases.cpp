@@ -31,12 +31,12 @@ using holdfast::CheckpointManager;
 using holdfast::named;
 using holdfast::Options;
 
-// error: two parts of one kind need names; write
+// error: two parts of one kind need names
 void two_models(Model& generator, OtherModel& discriminator) {
   CheckpointManager checkpoints{"run", Options(), generator, discriminator};
 }
 
-// error: two parts of one kind need names; write
+// error: two parts of one kind need names
 void two_optimizers(
     Model& model,
     torch::optim::SGD& first,
