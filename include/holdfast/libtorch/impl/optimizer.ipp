@@ -7,6 +7,7 @@
 #include <holdfast/libtorch/impl/optimizer_fields.ipp>
 #include <holdfast/libtorch/impl/optimizer_groups.ipp>
 #include <holdfast/libtorch/impl/optimizer_restore.ipp>
+#include <holdfast/libtorch/impl/optimizer_values.ipp>
 #include <holdfast/libtorch/tensor.hpp>
 #include <holdfast/state/extra_state.hpp>
 

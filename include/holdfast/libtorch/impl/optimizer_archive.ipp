@@ -1,7 +1,7 @@
 #pragma once
 
 #include <holdfast/libtorch/compat.hpp>
-#include <holdfast/libtorch/impl/optimizer_fields.ipp>
+#include <holdfast/libtorch/impl/optimizer_values.ipp>
 
 #include <torch/serialize/archive.h>
 

@@ -3,6 +3,7 @@
 #include <holdfast/libtorch/impl/optimizer_archive.ipp>
 #include <holdfast/libtorch/impl/optimizer_fields.ipp>
 #include <holdfast/libtorch/impl/optimizer_groups.ipp>
+#include <holdfast/libtorch/impl/optimizer_values.ipp>
 #include <holdfast/state/checks.hpp>
 #include <holdfast/state/extra_state.hpp>
 
