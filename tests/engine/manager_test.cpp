@@ -561,7 +561,7 @@ TEST_CASE("manager: going back begins a line that every later resume follows",
     CHECK(catalog_of(disk).lines.size() == 1);
   }
   {
-    // Another tag goes back again; so does a call without one, every time.
+    // Another tag goes back again; so does a call without one, once.
     ToyRun run(kRoot, options());
     CHECK(run.manager.resume_from(checkpoint_name(6, 3), "third")
               .checkpoint->sequence == 6);
@@ -571,6 +571,22 @@ TEST_CASE("manager: going back begins a line that every later resume follows",
     CHECK(run.manager.resume_from(checkpoint_name(1, 1))
               .checkpoint->sequence == 1);
     CHECK(run.fingerprint() == undisturbed(1));
+  }
+  CHECK(catalog_of(disk).lines.size() == 3);
+  {
+    // A script that was changed, but not its tag, is told so.
+    ToyRun run(kRoot, options());
+    run.manager.resume_from(checkpoint_name(1, 1), "fourth");
+  }
+  for (int i = 0; i < 2; ++i) {
+    ToyRun run(kRoot, options());
+    CHECK(
+        code_of([&] {
+          run.manager.resume_from(checkpoint_name(2, 2), "fourth");
+        }) == "invalid_argument");
+    CHECK(code_of([&] { run.manager.start_fresh("fourth"); }) ==
+          "invalid_argument");
+    CHECK(run.fingerprint() == undisturbed(0));
   }
   CHECK(catalog_of(disk).lines.size() == 4);
 }

@@ -8,8 +8,9 @@ using namespace holdfast;
 
 TEST_CASE("options: defaults", "[options]") {
   const Settings settings = Options().resolve();
-  REQUIRE(settings.triggers.size() == 1);
+  REQUIRE(settings.triggers.size() == 2);
   CHECK(to_string(settings.triggers[0]) == "every epoch");
+  CHECK(to_string(settings.triggers[1]) == "every 30 min");
   CHECK(settings.retention.last == std::size_t{3});
   CHECK(settings.retention.best.empty());
   CHECK_FALSE(settings.compression.zstd_level);

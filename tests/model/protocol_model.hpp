@@ -359,9 +359,18 @@ class Model {
     outcome.quarantined |= only(n);
   }
 
-  [[nodiscard]] bool tag_is_current(std::uint8_t tag) const {
+  enum class Asks { new_line, to_go_on, nonsense };
+
+  /// What a line from `origin` with `tag` is, next to the newest one.
+  [[nodiscard]] Asks asked(Number origin, std::uint8_t tag) const {
     const Number line = current_line(w_);
-    return tag != 0 && line != 0 && w_.cells[line].tag == tag;
+    if (line == 0 || w_.cells[line].tag != tag) {
+      return Asks::new_line;
+    }
+    if (w_.cells[line].origin == origin) {
+      return Asks::to_go_on;
+    }
+    return tag == 0 ? Asks::new_line : Asks::nonsense;
   }
 
   /// A line file, durable; false if killed on the way.
@@ -398,8 +407,14 @@ class Model {
     if (taken.result == Result::error) {
       return taken;
     }
-    if (tag_is_current(operation.argument)) {
-      return go_on();
+    switch (asked(0, operation.argument)) {
+      case Asks::to_go_on:
+        return go_on();
+      case Asks::nonsense:
+        w_.process = Process();
+        return failed(Failure::refused);
+      case Asks::new_line:
+        break;
     }
     Outcome outcome;
     outcome.created = make_line(0, operation.argument, operation.act);
@@ -418,8 +433,14 @@ class Model {
     if (taken.result == Result::error) {
       return taken;
     }
-    if (tag_is_current(operation.argument)) {
-      return go_on();
+    switch (asked(operation.number, operation.argument)) {
+      case Asks::to_go_on:
+        return go_on();
+      case Asks::nonsense:
+        w_.process = Process();
+        return failed(Failure::refused);
+      case Asks::new_line:
+        break;
     }
     const Cell& cell = w_.cells[operation.number];
     Failure failure = Failure::none;

@@ -243,6 +243,7 @@ enum class Failure : std::uint8_t {
   incomplete,
   unreadable,
   foreign,
+  refused, ///< The tag belongs to a line from elsewhere.
 };
 
 /// What an operation answers.

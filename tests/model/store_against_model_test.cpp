@@ -71,6 +71,8 @@ Failure failure_of(const Error& error) {
       return Failure::unreadable;
     case ErrorCode::foreign:
       return Failure::foreign;
+    case ErrorCode::invalid_argument:
+      return Failure::refused;
     default:
       return Failure::none;
   }

@@ -2,6 +2,7 @@
 
 #include <holdfast/base/metrics.hpp>
 #include <holdfast/base/progress.hpp>
+#include <holdfast/base/text.hpp>
 #include <holdfast/format/manifest.hpp>
 
 #include <cstdint>
@@ -24,13 +25,14 @@ struct CheckpointInfo {
   bool exact = true; ///< False if saved between a batch and its step.
 };
 
+/// `name` is empty where `root` is the checkpoint itself.
 [[nodiscard]] inline CheckpointInfo describe(
     const std::string& root,
     const std::string& name,
     const Manifest& manifest) {
   CheckpointInfo info;
-  info.path = root + "/" + name;
-  info.name = name;
+  info.path = name.empty() ? root : root + "/" + name;
+  info.name = name.empty() ? split_path(root).name : name;
   info.sequence = manifest.sequence;
   info.step = manifest.step;
   info.progress = manifest.progress;

@@ -12,8 +12,9 @@
 namespace holdfast {
 
 /// Loads a checkpoint into `parts`, strictly by name, without a manager: for
-/// inference and fine-tuning. `path` is a checkpoint, or a run directory, of
-/// which the newest valid one of the current line is taken. Parts of the
+/// inference and fine-tuning. `path` is a checkpoint, under its own
+/// name or another (a copy, LATEST), or a run directory, of which the newest
+/// valid one of the current line is taken. Parts of the
 /// checkpoint that are not in `parts` are left alone. Never writes or moves
 /// anything, needs no write permission, and holds off a running job's
 /// retention while it reads. All or nothing: if it throws, nothing has changed.

@@ -49,21 +49,23 @@ class Manager {
   /// Takes the directory, and puts the newest valid checkpoint of the current
   /// line into all parts; a fresh start where there is no trace of a former
   /// run. All or nothing: if it throws, no live object has changed - but for
-  /// what an object's own `on_restored()` throws, which is called when all have.
-  /// Also runs a trial capture, so that what cannot be saved is said now.
+  /// what an object's own `on_restored()` throws, which is called when all
+  /// have. Also runs a trial capture, so that what cannot be saved is said now.
   ResumeReport resume();
 
   /// Goes back to `checkpoint`, a checkpoint of this directory (its path or
   /// its name), and begins a new line there: later ones are abandoned, not
-  /// deleted. The line is durable before this returns. With a `tag`
-  /// (`[a-z0-9_-]{1,64}`), a call that finds the newest line already carrying it is a `resume()`, so that a
-  /// job script may be run again verbatim after a preemption.
+  /// deleted. The line is durable before this returns. A call that finds that
+  /// the newest line already began there with this `tag` (`[a-z0-9_-]{1,64}`)
+  /// is a `resume()`, so that a job script may be run again verbatim after a
+  /// preemption; to go back to the same checkpoint once more, give another tag.
+  /// A tag that belongs to a line from elsewhere is `invalid_argument`.
   ResumeReport resume_from(
       const std::string& checkpoint,
       const std::string& tag = {});
 
   /// Begins a new line from nothing, whatever the directory holds; a `resume()`
-  /// if the newest line already carries `tag`.
+  /// if the newest line already began so with this tag.
   ResumeReport start_fresh(const std::string& tag);
 
   /// One training step is done, and the position of attached loaders moves to
@@ -83,11 +85,16 @@ class Manager {
 
   /// False when the goal is reached or a stop was requested. The goal also ends
   /// the ranges of attached loaders, and reaching it is a reason to save.
+  /// Before it says false, what was trained last is saved; where that fails, it
+  /// throws, because no later save would tell (not if
+  /// `Options::max_save_failures` is 0).
   [[nodiscard]] bool running(Epochs goal);
   [[nodiscard]] bool running(Steps goal);
 
   /// True if the current epoch ran to its end, so that per-epoch code applies;
-  /// false if a stop or a goal in steps ended it early.
+  /// false if a stop or a goal in steps ended it early. Without an attached
+  /// loader nothing but the loop itself ends it: false once `running()` said
+  /// so.
   [[nodiscard]] bool epoch_done() const;
 
   /// From any thread or a signal handler: the next `step()` or `end_epoch()`

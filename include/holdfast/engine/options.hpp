@@ -49,7 +49,8 @@ class Options {
   Options() = default;
 
   /// Saves every so many steps, epochs, or so much time; any of them when
-  /// several are given. Default: at the end of every epoch.
+  /// several are given. Default: at the end of every epoch, and every half
+  /// hour, so that a loop without epochs is saved too.
   Options& save_every(Steps interval);
   Options& save_every(Epochs interval);
   Options& save_every(std::chrono::duration<double> interval);
@@ -57,7 +58,8 @@ class Options {
   /// Keeps the newest `count`. Default 3 where no other rule is given.
   Options& keep_last(std::size_t count);
   /// Keeps the `count` best by `metric`, and saves whenever there is a new best
-  /// one. NaN is never best; among equals the oldest is.
+  /// one, in `step()` too: choose a metric that is reported once an epoch. NaN
+  /// is never best; among equals the oldest is.
   Options& keep_best(
       std::string metric,
       Best best = Best::lowest,
@@ -81,7 +83,7 @@ class Options {
 
   /// After so many scheduled saves in a row failed to be written, `step()` and
   /// `end_epoch()` throw the error; until then it only goes to the events.
-  /// Default 3; 0: never.
+  /// Default 3; 0: never. A lost lock is thrown at once.
   Options& max_save_failures(int count);
 
   /// A fact of the user's own that belongs to the run, such as a data set's

@@ -40,6 +40,8 @@ struct ResumeReport {
   std::vector<PassedOver> passed_over; ///< The newest first.
   /// Steps between the newest checkpoint there is and the one applied.
   std::int64_t steps_lost = 0;
+  /// False after a resume in mid-epoch without an attached loader.
+  bool position_known = true;
   std::vector<EnvironmentDifference> differences;
   std::vector<RestoredPart> parts;
   std::vector<std::string> notes; ///< What is worth knowing besides.

@@ -44,11 +44,9 @@ struct TriggerPoint {
 /// and a multiple that no call hit exactly is caught up at the next. Seconds
 /// are due once the interval has passed since `last`.
 ///
-/// After going back `last` may lie ahead of `now`; use `rebased()` then. Where
-/// nobody did, no rule is dead until `last` is reached again: steps and epochs
-/// are due when `now` itself is a multiple (once more, perhaps, where going back
-/// led exactly there), seconds are due at once; the save that follows sets `last`
-/// right.
+/// Should `last` lie ahead of `now`, no rule is dead until it is reached again:
+/// steps and epochs are due when `now` itself is a multiple, seconds at once; the
+/// save that follows sets `last` right.
 ///
 /// A time that is not finite: never due at such a `now`; due at once after such
 /// a `last`. Throws `invalid_argument` for a rule that `validate` refuses.
@@ -56,13 +54,6 @@ struct TriggerPoint {
     const std::vector<SaveEvery>& rules,
     const TriggerPoint& last,
     const TriggerPoint& now);
-
-/// The last save as seen after the position was moved to `now` by going back:
-/// whatever of `last` lies ahead of `now` becomes `now`. To be called at the
-/// moment of going back; it changes nothing when the position moved forward.
-[[nodiscard]] TriggerPoint rebased(
-    const TriggerPoint& last,
-    const TriggerPoint& now) noexcept;
 
 } // namespace holdfast
 

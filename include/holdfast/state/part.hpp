@@ -121,7 +121,8 @@ class Part {
       const Names& names,
       Mismatches& mismatches) = 0;
 
-  /// Called when every part has been applied.
+  /// Called when every part but random state has been applied. Must not throw:
+  /// there is no way back from here.
   virtual void restored() {}
 
   /// Remarks for the resume report: what is saved only in part, and why.
@@ -129,7 +130,8 @@ class Part {
     return {};
   }
 
-  /// For data sources that a manager attaches; null for anything else.
+  /// For data sources that a manager attaches; null for anything else. Asked for
+  /// again and again: belongs to the object, not to the part.
   [[nodiscard]] virtual Cursor* cursor() noexcept {
     return nullptr;
   }

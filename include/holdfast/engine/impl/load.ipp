@@ -12,35 +12,74 @@
 
 namespace holdfast {
 
+namespace detail {
+
+/// The newest valid checkpoint of a run directory, or the one that is named.
+HOLDFAST_INLINE SearchResult find_to_load(
+    Directory& root,
+    const std::vector<CheckpointName>& candidates,
+    const PartSet& parts,
+    Clock& clock) {
+  SearchResult result =
+      search(root, candidates, parts, Unregistered::ignored, clock);
+  if (!result.found) {
+    throw_nothing_usable(root, result.passed_over);
+  }
+  return result;
+}
+
+/// A checkpoint under whatever name: a copy, or what LATEST points at. There is
+/// no name to hold against its manifest, and nothing to pass over to.
+HOLDFAST_INLINE SearchResult
+open_to_load(Directory& checkpoint, const PartSet& parts) {
+  try {
+    const auto lease = checkpoint.open_file(kManifestName);
+    static_cast<void>(lease->try_lock_shared());
+    Manifest manifest =
+        parse_manifest(read_file(checkpoint, kManifestName, kMaxManifestBytes));
+    PreparedRestore restore(checkpoint, manifest, parts, Unregistered::ignored);
+    SearchResult result;
+    result.found.emplace(
+        Found{CheckpointName{}, std::move(manifest), std::move(restore)});
+    return result;
+  } catch (const Error& error) {
+    throw error.at(checkpoint.path());
+  }
+}
+
+} // namespace detail
+
 HOLDFAST_INLINE ResumeReport load(
     const std::string& path,
     const PartSet& parts,
     FileSystem& file_system,
     Clock& clock) {
-  const SplitPath split = split_path(path);
-  const ParsedName parsed = parse_name(split.name);
-  const bool single = parsed.kind == NameKind::checkpoint;
-  const std::shared_ptr<Directory> root = file_system.open_root(
-      !single ? path : split.parent.empty() ? "." : split.parent, Create::no);
-  const std::vector<CheckpointName> candidates = single
-      ? std::vector<CheckpointName>{CheckpointName{
-            parsed.sequence, parsed.step, split.name}}
-      : scan(*root).search_order();
-
   RandomSnapshot random(parts);
   try {
-    SearchResult result =
-        search(*root, candidates, parts, Unregistered::ignored, clock);
-    if (!result.found) {
-      throw_nothing_usable(*root, result.passed_over);
-    }
-    result.found->restore.apply();
+    const SplitPath split = split_path(path);
+    const ParsedName parsed = parse_name(split.name);
+    const bool named = parsed.kind == NameKind::checkpoint;
+    const std::shared_ptr<Directory> root = file_system.open_root(
+        !named                     ? path
+            : split.parent.empty() ? "."
+                                   : split.parent,
+        Create::no);
+    SearchResult result = named
+        ? detail::find_to_load(
+              *root,
+              {CheckpointName{parsed.sequence, parsed.step, split.name}},
+              parts,
+              clock)
+        : root->exists(kManifestName)
+        ? detail::open_to_load(*root, parts)
+        : detail::find_to_load(*root, scan(*root).search_order(), parts, clock);
+    Found& found = *result.found;
+    found.restore.apply();
     ResumeReport report;
     report.directory = root->path();
-    report.checkpoint = describe(
-        root->path(), result.found->name.name, result.found->manifest);
+    report.checkpoint = describe(root->path(), found.name.name, found.manifest);
     report.passed_over = std::move(result.passed_over);
-    report.parts = result.found->restore.restored();
+    report.parts = found.restore.restored();
     return report;
   } catch (...) {
     const std::exception_ptr error = std::current_exception();

@@ -3,6 +3,7 @@
 #include <holdfast/engine/manager.hpp>
 
 #include <holdfast/base/text.hpp>
+#include <holdfast/engine/data_sources.hpp>
 #include <holdfast/engine/history.hpp>
 #include <holdfast/engine/part_set.hpp>
 #include <holdfast/engine/running_means.hpp>
@@ -39,7 +40,7 @@ struct Manager::State final : LoopControl {
   std::shared_ptr<Directory> root;
   std::unique_ptr<Writer> writer;
   std::unique_ptr<History> history;
-  std::vector<Cursor*> cursors;
+  DataSources sources;
   std::string run_id;
   std::int64_t attempt = 0;
   std::uint64_t line = 0;
@@ -53,18 +54,27 @@ struct Manager::State final : LoopControl {
   TriggerPoint last_save;
   Progress last_saved; ///< Where the newest checkpoint stands.
   int failures = 0;
+  std::exception_ptr last_error; ///< Of the newest failed save.
   std::map<std::string, std::optional<double>> best_values;
   bool best_known = false;
   std::optional<Steps> step_goal;
   std::optional<Epochs> epoch_goal;
   std::atomic<bool> stop_requested{false};
+  bool stopped = false; ///< The request, seen at a safe point.
   bool stop_saved = false; ///< A step has been saved because the run ends.
+  bool told_to_stop = false; ///< running() said false, and no step followed.
+  bool epoch_cut = false; ///< end_epoch() was ignored: its epoch is not over.
+  bool spoiled = false; ///< Restored by a resume that failed all the same.
   /// After a resume in mid-epoch: to be put back at the next begin.
   std::optional<RandomSnapshot> random_at_begin;
 
+  /// A request counts from the next safe point on: a loader must not end its
+  /// range inside a step that takes several batches.
   [[nodiscard]] bool stopping() const noexcept override {
-    return stop_requested.load(std::memory_order_relaxed) ||
-        (step_goal && progress.step >= step_goal->count);
+    return stopped || (step_goal && progress.step >= step_goal->count);
+  }
+  void see_stop_request() noexcept {
+    stopped = stopped || stop_requested.load(std::memory_order_relaxed);
   }
   void range_begins() override {
     if (random_at_begin) {
@@ -76,8 +86,7 @@ struct Manager::State final : LoopControl {
   void emit(Event::Kind kind, std::string checkpoint, std::string text) const {
     if (settings.on_event) {
       try {
-        settings.on_event(
-            Event{kind, std::move(checkpoint), std::move(text)});
+        settings.on_event(Event{kind, std::move(checkpoint), std::move(text)});
       } catch (...) { // an event must not end a training run
       }
     }
@@ -104,6 +113,12 @@ struct Manager::State final : LoopControl {
           ErrorCode::already_resumed,
           "parts are added, and a run is resumed, only once and in this order");
     }
+    if (spoiled) {
+      throw Error(
+          ErrorCode::already_resumed,
+          "an earlier resume failed after the objects had been restored: begin "
+          "again with new objects and a new manager");
+    }
   }
 
   [[nodiscard]] double elapsed() const {
@@ -115,8 +130,7 @@ struct Manager::State final : LoopControl {
   [[nodiscard]] Environment record_environment() const {
     Environment record = environment ? environment() : Environment();
     for (const auto& tag : settings.tags) {
-      record.set(
-          "tag." + tag.first, tag.second, Severity::breaks_bit_equality);
+      record.set("tag." + tag.first, tag.second, Severity::breaks_bit_equality);
     }
     return record;
   }
@@ -128,8 +142,11 @@ struct Manager::State final : LoopControl {
   ResumeReport begin_fresh();
   ResumeReport begin_at(SearchResult result, const Catalog& catalog);
   void quarantine(SearchResult& result);
-  void attach_loaders();
   [[nodiscard]] ResumeReport new_report() const;
+  [[nodiscard]] bool continues(
+      const std::optional<Line>& current,
+      std::uint64_t origin,
+      const std::string& tag) const;
 
   // engine/impl/manager_save.ipp
   [[nodiscard]] Values engine_values() const;
@@ -138,9 +155,10 @@ struct Manager::State final : LoopControl {
       std::vector<std::string> reasons) const;
   SaveHandle save(const Metrics& metrics, std::vector<std::string> reasons);
   void save_if_due(const Metrics& metrics, bool goal_reached);
-  void save_where_stopped();
+  [[nodiscard]] bool ask_running();
   [[nodiscard]] std::vector<std::string> new_bests(const Metrics& metrics);
   void learn_bests();
+  [[nodiscard]] std::vector<RetentionDecision> plan_now();
   void retain();
 };
 
@@ -177,13 +195,14 @@ HOLDFAST_INLINE void Manager::set_environment(
 HOLDFAST_INLINE void Manager::step(const Metrics& metrics) {
   State& state = *state_;
   state.require_resumed();
-  for (Cursor* cursor : state.cursors) {
-    state.progress.samples += cursor->commit();
-  }
+  state.progress.samples += state.sources.commit();
   ++state.progress.step;
   ++state.progress.batch;
   state.means.add(metrics);
   state.random_at_begin.reset();
+  state.told_to_stop = false;
+  state.epoch_cut = false;
+  state.see_stop_request();
   // A loop that goes on regardless is not saved at each of its steps.
   state.save_if_due(metrics, state.stopping() && !state.stop_saved);
 }
@@ -197,15 +216,15 @@ HOLDFAST_INLINE void Manager::end_epoch(const Metrics& metrics) {
         "",
         "end_epoch() was ignored: a stop ended the epoch early; guard "
         "per-epoch code with epoch_done()");
+    state.epoch_cut = true;
     return;
   }
   ++state.progress.epoch;
   state.progress.batch = 0;
   state.means.end_epoch();
   state.random_at_begin.reset();
-  for (Cursor* cursor : state.cursors) {
-    cursor->start_epoch(state.progress.epoch);
-  }
+  state.sources.start_epoch(state.progress.epoch);
+  state.see_stop_request();
   const bool goal =
       state.epoch_goal && state.progress.epoch >= state.epoch_goal->count;
   state.save_if_due(metrics, goal || state.stopping());
@@ -220,18 +239,14 @@ HOLDFAST_INLINE bool Manager::running(Epochs goal) {
   state_->require_resumed();
   state_->epoch_goal = goal;
   state_->step_goal.reset();
-  state_->stop_saved = state_->stop_saved && state_->stopping();
-  state_->save_where_stopped();
-  return !state_->stopping() && state_->progress.epoch < goal.count;
+  return state_->ask_running();
 }
 
 HOLDFAST_INLINE bool Manager::running(Steps goal) {
   state_->require_resumed();
   state_->step_goal = goal;
   state_->epoch_goal.reset();
-  state_->stop_saved = state_->stop_saved && state_->stopping();
-  state_->save_where_stopped();
-  return !state_->stopping();
+  return state_->ask_running();
 }
 
 HOLDFAST_INLINE bool Manager::epoch_done() const {
@@ -239,11 +254,10 @@ HOLDFAST_INLINE bool Manager::epoch_done() const {
   if (!state_->stopping()) {
     return true;
   }
-  return !state_->cursors.empty() &&
-      std::all_of(
-             state_->cursors.begin(),
-             state_->cursors.end(),
-             [](const Cursor* cursor) { return cursor->at_end(); });
+  // Nothing cuts the range of a loader that is not attached, except a loop that
+  // asks running() in its body.
+  return state_->sources.empty() ? !state_->told_to_stop
+                                 : state_->sources.at_end();
 }
 
 HOLDFAST_INLINE void Manager::request_stop() noexcept {
@@ -293,17 +307,7 @@ HOLDFAST_INLINE std::optional<CheckpointInfo> Manager::best(
 
 HOLDFAST_INLINE std::vector<RetentionDecision> Manager::plan() const {
   state_->require_resumed();
-  std::vector<RetentionEntry> entries = state_->history->entries();
-  for (RetentionEntry& entry : entries) {
-    entry.being_read = state_->writer->is_being_read(CheckpointName{
-        entry.sequence,
-        entry.step,
-        checkpoint_name(entry.sequence, entry.step)});
-  }
-  return plan_retention(
-      std::move(entries),
-      state_->settings.clock->wall_seconds(),
-      state_->settings.retention);
+  return state_->plan_now();
 }
 
 HOLDFAST_INLINE const std::string& Manager::directory() const noexcept {

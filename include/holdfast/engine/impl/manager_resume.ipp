@@ -52,6 +52,9 @@ Manager::State::take(const std::function<ResumeReport()>& begin) {
         root, *settings.clock, settings.lock_wait_seconds);
     history = std::make_unique<History>(*root);
     started_at = settings.clock->monotonic_seconds();
+    // Before a restore, because attaching puts them at the start; and before
+    // a line is begun, because it may fail.
+    sources.attach(parts, *this);
     return begin();
   } catch (...) {
     const std::exception_ptr error = std::current_exception();
@@ -62,22 +65,10 @@ Manager::State::take(const std::function<ResumeReport()>& begin) {
 }
 
 HOLDFAST_INLINE void Manager::State::close() noexcept {
-  for (Cursor* cursor : cursors) {
-    cursor->attach(nullptr);
-  }
-  cursors.clear();
+  sources.detach();
   history.reset();
   writer.reset();
   root.reset();
-}
-
-HOLDFAST_INLINE void Manager::State::attach_loaders() {
-  for (const NamedPart& named_part : parts.all()) {
-    if (Cursor* cursor = named_part.part->cursor()) {
-      cursor->attach(this);
-      cursors.push_back(cursor);
-    }
-  }
 }
 
 HOLDFAST_INLINE ResumeReport Manager::State::new_report() const {
@@ -113,7 +104,6 @@ HOLDFAST_INLINE ResumeReport Manager::State::go_on() {
 HOLDFAST_INLINE ResumeReport Manager::State::begin_fresh() {
   run_id = random_id();
   history->set_run(run_id);
-  attach_loaders();
   ResumeReport report = new_report();
   emit(Event::Kind::fresh_start, "", report.to_string());
   return report;
@@ -127,8 +117,8 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
   detail::EngineState engine = detail::engine_state(*root, found);
   const Environment environment_now = record_environment();
 
-  attach_loaders(); // before the restore: attaching puts them at the start
   found.restore.apply();
+  spoiled = true; // until all of this is through
 
   means = std::move(engine.means);
   last_save = engine.last_save;
@@ -150,8 +140,7 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
   report.checkpoint = describe(root->path(), found.name.name, manifest);
   report.passed_over = std::move(result.passed_over);
   for (const PassedOver& other : report.passed_over) {
-    report.steps_lost =
-        std::max(report.steps_lost, other.step - manifest.step);
+    report.steps_lost = std::max(report.steps_lost, other.step - manifest.step);
     history->exclude(parse_name(other.name).sequence);
     emit(
         Event::Kind::passed_over,
@@ -160,12 +149,63 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
   }
   report.differences = compare(manifest.environment, environment_now);
   report.parts = found.restore.restored();
+  if (progress.batch > 0 && sources.empty()) {
+    report.position_known = false;
+    report.notes.push_back(
+        "saved in mid-epoch, and no data loader is attached: the epoch goes on "
+        "wherever your own loader begins");
+  }
+  if (manifest.line != catalog.line_of(manifest.sequence)) {
+    report.notes.push_back(
+        "it was saved on line " + std::to_string(manifest.line) +
+        ", whose file is gone: lines that were left may be mixed in");
+  }
+  const std::uint64_t committed = writer->mark().committed;
+  if (!catalog.checkpoints.empty() &&
+      committed > std::max(
+                      catalog.checkpoints.back().sequence,
+                      catalog.highest_quarantined)) {
+    report.notes.push_back(
+        "checkpoint number " + std::to_string(committed) +
+        " was committed here once and is gone");
+  }
   for (const std::string& name : catalog.foreign) {
     report.notes.push_back(
         name + " is foreign: it is neither used nor touched");
   }
+  spoiled = false;
   emit(Event::Kind::resumed, found.name.name, report.to_string());
   return report;
+}
+
+/// True if the newest line already is what is asked for, so that a job script
+/// which is run again goes on. A tag that was used for something else is an
+/// error: the script was changed and the tag was not.
+HOLDFAST_INLINE bool Manager::State::continues(
+    const std::optional<Line>& current,
+    std::uint64_t origin,
+    const std::string& tag) const {
+  if (!current || current->tag != tag) {
+    return false;
+  }
+  if (current->origin == origin) {
+    return true;
+  }
+  if (tag.empty()) {
+    return false;
+  }
+  ErrorDetails details;
+  details.path = root->path();
+  details.name = "tag";
+  details.message =
+      "'" + tag + "' is the tag of the newest line, which began elsewhere";
+  const auto in_words = [](std::uint64_t sequence) {
+    return sequence == 0 ? std::string("nothing")
+                         : "checkpoint " + std::to_string(sequence);
+  };
+  details.found = "a line from " + in_words(current->origin);
+  details.expected = "one from " + in_words(origin) + ", or another tag";
+  throw Error(ErrorCode::invalid_argument, std::move(details));
 }
 
 /// Moves damaged checkpoints of our own run aside, now that another one has
@@ -208,8 +248,7 @@ HOLDFAST_INLINE ResumeReport Manager::start_fresh(const std::string& tag) {
   detail::require_tag(tag);
   State& state = *state_;
   return state.take([&] {
-    const std::optional<Line> current = state.writer->current_line();
-    if (current && current->tag == tag) {
+    if (state.continues(state.writer->current_line(), 0, tag)) {
       return state.go_on();
     }
     state.line = state.writer->begin_line(0, tag).sequence;
@@ -217,9 +256,8 @@ HOLDFAST_INLINE ResumeReport Manager::start_fresh(const std::string& tag) {
   });
 }
 
-HOLDFAST_INLINE ResumeReport Manager::resume_from(
-    const std::string& checkpoint,
-    const std::string& tag) {
+HOLDFAST_INLINE ResumeReport
+Manager::resume_from(const std::string& checkpoint, const std::string& tag) {
   if (!tag.empty()) {
     detail::require_tag(tag);
   }
@@ -228,7 +266,9 @@ HOLDFAST_INLINE ResumeReport Manager::resume_from(
   const ParsedName parsed = parse_name(name);
   if (parsed.kind != NameKind::checkpoint) {
     throw_invalid_argument(
-        "checkpoint", "is no checkpoint's name or path", "'" + checkpoint + "'");
+        "checkpoint",
+        "is no checkpoint's name or path",
+        "'" + checkpoint + "'");
   }
   State& state = *state_;
   return state.take([&] {
@@ -240,15 +280,15 @@ HOLDFAST_INLINE ResumeReport Manager::resume_from(
           "belongs to another directory; holdfast::load() reads from there",
           "'" + checkpoint + "'");
     }
-    const std::optional<Line> current = state.writer->current_line();
-    if (!tag.empty() && current && current->tag == tag) {
+    if (state.continues(state.writer->current_line(), parsed.sequence, tag)) {
       return state.go_on();
     }
     const Catalog catalog = scan(*state.root);
     if (std::count(catalog.foreign.begin(), catalog.foreign.end(), name) != 0) {
       ErrorDetails details;
       details.path = state.root->path() + "/" + name;
-      details.message = "its number is not its own, so no later resume finds it";
+      details.message =
+          "its number is not its own, so no later resume finds it";
       throw Error(ErrorCode::foreign, std::move(details));
     }
     const CheckpointName wanted{parsed.sequence, parsed.step, name};

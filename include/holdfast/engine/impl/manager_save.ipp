@@ -29,18 +29,14 @@ HOLDFAST_INLINE Manifest Manager::State::manifest(
   manifest.progress.elapsed_seconds = elapsed();
   manifest.metrics = metrics;
   manifest.reasons = std::move(reasons);
-  manifest.exact = std::none_of(
-      cursors.begin(), cursors.end(), [](const Cursor* cursor) {
-        return cursor->ahead();
-      });
+  manifest.exact = !sources.ahead();
   manifest.environment = record_environment();
   manifest.resumed_from = resumed_from;
   return manifest;
 }
 
-HOLDFAST_INLINE SaveHandle Manager::State::save(
-    const Metrics& metrics,
-    std::vector<std::string> reasons) {
+HOLDFAST_INLINE SaveHandle
+Manager::State::save(const Metrics& metrics, std::vector<std::string> reasons) {
   const std::vector<CapturedPart> captured = capture(parts);
   const CheckpointPlan plan = plan_checkpoint(captured);
   // Counts from the attempt on: a full disk is not met again at every step.
@@ -51,13 +47,17 @@ HOLDFAST_INLINE SaveHandle Manager::State::save(
   const auto fail = [&](const char* what) {
     ++failures;
     result->error = std::current_exception();
+    last_error = result->error;
     if (sequence != 0) {
       history->exclude(sequence); // if it is there, it is unconfirmed
     }
     emit(Event::Kind::save_failed, "", what);
   };
   try {
-    Transaction transaction(*writer, plan.bytes);
+    // What compression leaves is not known before; only the margin is asked
+    // for.
+    Transaction transaction(
+        *writer, settings.compression.zstd_level ? 0 : plan.bytes);
     sequence = transaction.sequence();
     const Committed committed = write_checkpoint(
         transaction,
@@ -137,24 +137,72 @@ HOLDFAST_INLINE void Manager::State::save_if_due(
   }
   const SaveHandle handle = save(metrics, std::move(reasons));
   stop_saved = stop_saved || (goal_reached && failures == 0);
-  if (settings.max_save_failures > 0 &&
-      failures >= settings.max_save_failures) {
+  if (failures == 0) {
+    return;
+  }
+  const bool enough =
+      settings.max_save_failures > 0 && failures >= settings.max_save_failures;
+  try {
     handle.wait();
+  } catch (const Error& error) {
+    // Somebody else trains this run now; going on only wastes both.
+    if (enough || error.code() == ErrorCode::lost_lock) {
+      throw;
+    }
+  } catch (...) {
+    if (enough) {
+      throw;
+    }
   }
 }
 
-/// A stop that was requested after the last safe point must not lose what was
-/// trained since the last save.
-HOLDFAST_INLINE void Manager::State::save_where_stopped() {
-  const bool ahead = std::any_of(
-      cursors.begin(), cursors.end(), [](const Cursor* cursor) {
-        return cursor->ahead();
-      });
-  const bool saved = progress.step == last_saved.step &&
-      progress.epoch == last_saved.epoch;
-  if (stopping() && !saved && !ahead && failures == 0) {
+/// What running() answers. Before it says that the run is over, what was
+/// trained last is on the disk, or that it is not is thrown: no later save will
+/// tell.
+HOLDFAST_INLINE bool Manager::State::ask_running() {
+  if (!sources.ahead()) {
+    see_stop_request();
+    sources.refresh(*this, progress.epoch);
+  }
+  const bool over =
+      stopping() || (epoch_goal && progress.epoch >= epoch_goal->count);
+  if (!over) {
+    stop_saved = false;
+    return true;
+  }
+  const bool saved =
+      progress.step == last_saved.step && progress.epoch == last_saved.epoch;
+  // In an epoch that was cut, per-epoch code may have run: not to be saved.
+  if (!saved && !sources.ahead() && !epoch_cut) {
     save_if_due({}, true);
   }
+  if (failures > 0 && settings.max_save_failures > 0) {
+    std::rethrow_exception(last_error);
+  }
+  told_to_stop = true;
+  return false;
+}
+
+/// What retention would do now. Whether one is being read is asked only of
+/// those that would go: it takes a look at each of them.
+HOLDFAST_INLINE std::vector<RetentionDecision> Manager::State::plan_now() {
+  std::vector<RetentionEntry> entries = history->entries();
+  const double now_seconds = settings.clock->wall_seconds();
+  std::vector<RetentionDecision> decisions =
+      plan_retention(entries, now_seconds, settings.retention);
+  bool any_read = false;
+  for (std::size_t i = 0; i < decisions.size(); ++i) {
+    RetentionEntry& entry = entries[i];
+    if (!decisions[i].keep) {
+      entry.being_read = writer->is_being_read(CheckpointName{
+          entry.sequence,
+          entry.step,
+          checkpoint_name(entry.sequence, entry.step)});
+      any_read = any_read || entry.being_read;
+    }
+  }
+  return any_read ? plan_retention(entries, now_seconds, settings.retention)
+                  : decisions;
 }
 
 /// Step 9. Nothing that goes wrong here concerns the save that was committed.
@@ -164,19 +212,13 @@ HOLDFAST_INLINE void Manager::State::retain() {
     for (CheckpointInfo& info : history->list()) {
       infos.emplace(info.sequence, std::move(info));
     }
-    const std::vector<RetentionDecision> decisions = plan_retention(
-        history->entries(),
-        settings.clock->wall_seconds(),
-        settings.retention);
-    for (const RetentionDecision& decision : decisions) {
-      if (decision.keep) {
+    for (const RetentionDecision& decision : plan_now()) {
+      const auto info = infos.find(decision.sequence);
+      if (decision.keep || info == infos.end()) {
         continue;
       }
-      const CheckpointInfo& info = infos.at(decision.sequence);
-      const CheckpointName name{info.sequence, info.step, info.name};
-      if (writer->is_being_read(name)) {
-        continue; // for as long as somebody reads it
-      }
+      const CheckpointName name{
+          info->second.sequence, info->second.step, info->second.name};
       try {
         writer->remove(name);
       } catch (const Error& error) {

@@ -34,8 +34,7 @@ HOLDFAST_INLINE Options& Options::keep_best(
     std::string metric,
     Best best,
     std::size_t count) {
-  settings_.retention.best.push_back(
-      KeepBest{std::move(metric), best, count});
+  settings_.retention.best.push_back(KeepBest{std::move(metric), best, count});
   return *this;
 }
 
@@ -101,10 +100,11 @@ HOLDFAST_INLINE Settings Options::resolve() const {
   Settings settings = settings_;
   if (settings.triggers.empty()) {
     settings.triggers.push_back(holdfast::save_every(epochs(1)));
+    settings.triggers.push_back(holdfast::save_every(std::chrono::minutes(30)));
   }
   RetentionRules& rules = settings.retention;
-  const bool any_rule = rules.last || !rules.best.empty() ||
-      !rules.per.empty() || rules.younger;
+  const bool any_rule =
+      rules.last || !rules.best.empty() || !rules.per.empty() || rules.younger;
   if (keep_all_ && any_rule) {
     throw_invalid_argument("keep_all", "excludes every other keep rule");
   }

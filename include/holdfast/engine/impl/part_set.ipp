@@ -148,8 +148,8 @@ HOLDFAST_INLINE RandomSnapshot::RandomSnapshot(
     : impl_(std::make_unique<Impl>()) {
   impl_->names = parts.publish();
   for (const NamedPart& named_part : parts.all()) {
-    const bool position = positions == Positions::taken &&
-        named_part.part->cursor() != nullptr;
+    const bool position =
+        positions == Positions::taken && named_part.part->cursor() != nullptr;
     if (named_part.part->stage() != Stage::random && !position) {
       continue;
     }
@@ -181,9 +181,7 @@ HOLDFAST_INLINE void RandomSnapshot::put_back() {
     // Setting a device generator has side effects (cuDNN's dropout buffer is
     // made anew), so only what moved is set.
     const detail::OwnedState now = detail::own(CapturedPart{
-        owned.captured.name,
-        owned.captured.kind,
-        part.capture(impl_->names)});
+        owned.captured.name, owned.captured.kind, part.capture(impl_->names)});
     if (!detail::same_state(owned, now)) {
       detail::put_back(part, impl_->names, owned);
     }

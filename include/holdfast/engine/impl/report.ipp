@@ -10,7 +10,7 @@
 namespace holdfast {
 
 HOLDFAST_INLINE bool ResumeReport::exact() const noexcept {
-  if (checkpoint && !checkpoint->exact) {
+  if (!position_known || (checkpoint && !checkpoint->exact)) {
     return false;
   }
   return std::none_of(
@@ -29,8 +29,7 @@ HOLDFAST_INLINE std::string ResumeReport::to_string() const {
     text = "resumed " + checkpoint->name + " (epoch " +
         std::to_string(checkpoint->progress.epoch) + ", batch " +
         std::to_string(checkpoint->progress.batch) + ") from '" + directory +
-        "': " + std::to_string(parts.size()) + " parts, " +
-        format_bytes(bytes);
+        "': " + std::to_string(parts.size()) + " parts, " + format_bytes(bytes);
     if (!checkpoint->exact) {
       text += "\n  not exact: saved between a batch and its step";
     }

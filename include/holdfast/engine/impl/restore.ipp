@@ -25,9 +25,9 @@ HOLDFAST_INLINE const PartFile* find_file(
     const Manifest& manifest,
     const std::string& path) {
   const auto found = std::find_if(
-      manifest.parts.begin(),
-      manifest.parts.end(),
-      [&](const PartFile& file) { return file.path == path; });
+      manifest.parts.begin(), manifest.parts.end(), [&](const PartFile& file) {
+        return file.path == path;
+      });
   return found == manifest.parts.end() ? nullptr : &*found;
 }
 
@@ -36,8 +36,9 @@ HOLDFAST_INLINE Bytes read_part(Directory& checkpoint, const PartFile& file) {
   PartReader reader(checkpoint, file);
   Bytes bytes;
   // Piece by piece: the size is only what the manifest says.
-  const auto step = static_cast<std::size_t>(
-      std::min<std::uint64_t>(std::uint64_t{1} << 20, file.bytes)) + 1;
+  const auto step = static_cast<std::size_t>(std::min<std::uint64_t>(
+                        std::uint64_t{1} << 20, file.bytes)) +
+      1;
   for (std::size_t got = step; got == step;) {
     const std::size_t before = bytes.size();
     bytes.resize(before + step);
@@ -110,15 +111,13 @@ HOLDFAST_INLINE void read_table(
   Bytes raw;
   const SafetensorsHeader header =
       read_safetensors_header(*pending.reader, file->bytes, raw);
-  const bool same_names =
-      header.entries.size() == record.tensors.size() &&
-      std::equal(
-          header.entries.begin(),
-          header.entries.end(),
-          record.tensors.begin(),
-          [](const TensorEntry& entry, const TensorRecord& tensor) {
-            return entry.spec.name == tensor.name;
-          });
+  const bool same_names = header.entries.size() == record.tensors.size() &&
+      std::equal(header.entries.begin(),
+                 header.entries.end(),
+                 record.tensors.begin(),
+                 [](const TensorEntry& entry, const TensorRecord& tensor) {
+                   return entry.spec.name == tensor.name;
+                 });
   if (!same_names) {
     ErrorDetails details;
     details.path = record.file;
@@ -157,8 +156,8 @@ HOLDFAST_INLINE void read_tensors(PendingPart& pending) {
   pending.reader.reset();
 }
 
-/// One error that lists all of `mismatches`, with the first one's code. A single
-/// one keeps its fields; several are lines of the message.
+/// One error that lists all of `mismatches`, with the first one's code. A
+/// single one keeps its fields; several are lines of the message.
 [[noreturn]] HOLDFAST_INLINE void throw_mismatches(
     const Mismatches& mismatches) {
   const Mismatch& first = mismatches.front();
@@ -228,8 +227,8 @@ HOLDFAST_INLINE PreparedRestore::PreparedRestore(
     }
     const std::string kind = target->part->kind();
     if (kind != record.kind) {
-      mismatches.push_back(Mismatch{
-          ErrorCode::type_mismatch, record.name, kind, record.kind});
+      mismatches.push_back(
+          Mismatch{ErrorCode::type_mismatch, record.name, kind, record.kind});
       continue;
     }
     detail::PendingPart pending;
@@ -241,8 +240,8 @@ HOLDFAST_INLINE PreparedRestore::PreparedRestore(
     Mismatches own;
     pending.restore = target->part->prepare(pending.saved, names, own);
     for (Mismatch& mismatch : own) {
-      mismatch.name = record.name +
-          (mismatch.name.empty() ? "" : ": " + mismatch.name);
+      mismatch.name =
+          record.name + (mismatch.name.empty() ? "" : ": " + mismatch.name);
       mismatches.push_back(std::move(mismatch));
     }
     state_->parts.push_back(std::move(pending));

@@ -50,9 +50,9 @@ HOLDFAST_INLINE void RunningMeans::load(const Value& value) {
   std::map<std::string, Sum> sums;
   for (const auto& entry : at(values, "sums").object("sums")) {
     const Values& sum = entry.second.object(entry.first);
-    sums[entry.first] = Sum{
-        at(sum, "sum").as<double>("sum"),
-        at(sum, "count").as<std::int64_t>("count")};
+    sums[entry.first] =
+        Sum{at(sum, "sum").as<double>("sum"),
+            at(sum, "count").as<std::int64_t>("count")};
   }
   ended_ = at(values, "ended").as<bool>("ended");
   sums_ = std::move(sums);

@@ -75,15 +75,13 @@ HOLDFAST_INLINE std::unique_ptr<ReadableFile> lease_of(
 }
 
 /// The same error; a path that is relative to the checkpoint is made complete.
-HOLDFAST_INLINE Error in_checkpoint(
-    const Error& error,
-    const std::string& checkpoint) {
+HOLDFAST_INLINE Error
+in_checkpoint(const Error& error, const std::string& checkpoint) {
   if (error.path().compare(0, checkpoint.size(), checkpoint) == 0) {
     return error;
   }
   ErrorDetails details = error.details();
-  details.path =
-      checkpoint + (error.path().empty() ? "" : "/" + error.path());
+  details.path = checkpoint + (error.path().empty() ? "" : "/" + error.path());
   return Error(error.code(), std::move(details));
 }
 
@@ -165,8 +163,7 @@ HOLDFAST_INLINE SearchResult search(
     Clock& clock) {
   SearchResult result;
   for (const CheckpointName& name : candidates) {
-    if (detail::try_candidate(
-            root, name, parts, unregistered, clock, result)) {
+    if (detail::try_candidate(root, name, parts, unregistered, clock, result)) {
       break;
     }
   }
@@ -183,8 +180,8 @@ HOLDFAST_INLINE void throw_nothing_usable(
   } else {
     details.message = "no checkpoint can be used:";
     for (const PassedOver& other : passed_over) {
-      details.message += "\n  " + other.name + ": " +
-          to_string(other.verdict) + ": " + other.reason;
+      details.message += "\n  " + other.name + ": " + to_string(other.verdict) +
+          ": " + other.reason;
     }
     details.message += "\n ";
   }

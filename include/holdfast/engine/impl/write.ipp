@@ -67,8 +67,8 @@ HOLDFAST_INLINE void write_tensors(
     tensor_record.name = tensor.info.name;
     tensor_record.strides = tensor.info.strides;
     tensor_record.aliases = tensor.info.aliases;
-    tensor_record.digest = write_tensor(
-        sink, *tensor.source, entry.end - entry.begin, staging);
+    tensor_record.digest =
+        write_tensor(sink, *tensor.source, entry.end - entry.begin, staging);
     record.tensors.push_back(std::move(tensor_record));
     sink.border();
   }
@@ -81,8 +81,8 @@ HOLDFAST_INLINE std::string tensor_file(const CapturedPart& part) {
       (part.kind == "module" ? "/model.safetensors" : "/state.safetensors");
 }
 
-HOLDFAST_INLINE CheckpointPlan plan_checkpoint(
-    const std::vector<CapturedPart>& parts) {
+HOLDFAST_INLINE CheckpointPlan
+plan_checkpoint(const std::vector<CapturedPart>& parts) {
   CheckpointPlan plan;
   for (const CapturedPart& part : parts) {
     plan.layouts.push_back(

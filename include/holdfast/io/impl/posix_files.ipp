@@ -329,6 +329,7 @@ HOLDFAST_INLINE void PosixLockFile::write_at(
     std::uint64_t offset,
     std::string_view text) {
   write_fully(file_, ByteView(text), offset, path_);
+  failed_ = false; // These bytes are dirty again, so the next sync counts.
 }
 
 HOLDFAST_INLINE void PosixLockFile::sync() {

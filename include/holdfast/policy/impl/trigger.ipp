@@ -141,16 +141,4 @@ HOLDFAST_INLINE std::vector<std::string> due(
   return reasons;
 }
 
-HOLDFAST_INLINE TriggerPoint
-rebased(const TriggerPoint& last, const TriggerPoint& now) noexcept {
-  TriggerPoint point;
-  point.step = std::min(last.step, now.step);
-  point.epoch = std::min(last.epoch, now.epoch);
-  // A last that is not a number is not ahead of anything: `due` handles it.
-  point.elapsed_seconds = last.elapsed_seconds > now.elapsed_seconds
-      ? now.elapsed_seconds
-      : last.elapsed_seconds;
-  return point;
-}
-
 } // namespace holdfast

@@ -78,7 +78,8 @@ HOLDFAST_INLINE std::optional<LockFields> lock_fields(
   }
   LockFields fields;
   while (!record.empty()) {
-    record.remove_prefix(std::min(record.find_first_not_of(' '), record.size()));
+    record.remove_prefix(
+        std::min(record.find_first_not_of(' '), record.size()));
     const std::string_view field =
         record.substr(0, std::min(record.find(' '), record.size()));
     record.remove_prefix(field.size());
@@ -119,9 +120,8 @@ HOLDFAST_INLINE std::string owner_record(const LockOwner& owner) {
       "holdfast-owner host=" + lock_word(owner.process.host) +
       " pid=" + std::to_string(owner.process.pid) +
       " boot=" + lock_word(owner.process.boot_id) +
-      " namespace=" + lock_word(owner.process.pid_namespace) +
-      " start=" + std::to_string(owner.process.start_time) +
-      " token=" + owner.token);
+      " namespace=" + lock_word(owner.process.pid_namespace) + " start=" +
+      std::to_string(owner.process.start_time) + " token=" + owner.token);
 }
 
 HOLDFAST_INLINE std::string slot_record(const LockSlot& slot) {
@@ -139,8 +139,7 @@ HOLDFAST_INLINE LockContents lock_contents(std::string_view text) {
     owner.process.host = lock_field(*fields, "host");
     owner.process.boot_id = lock_field(*fields, "boot");
     owner.process.pid_namespace = lock_field(*fields, "namespace");
-    owner.process.pid =
-        static_cast<std::int64_t>(lock_number(*fields, "pid"));
+    owner.process.pid = static_cast<std::int64_t>(lock_number(*fields, "pid"));
     owner.process.start_time = lock_number(*fields, "start");
     contents.owner = std::move(owner);
   }
@@ -198,10 +197,17 @@ HOLDFAST_INLINE Error locked_error(
   if (owner) {
     details.found = "process " + std::to_string(owner->process.pid) +
         " on host '" + owner->process.host + "'";
+    if (kernel_lock && !may_be_alive(owner->process)) {
+      details.found += ", which has ended; a child that it forked lives on";
+    }
   }
   if (!kernel_lock) {
-    details.expected = "an owner that is known to be gone, or silent for " +
-        std::to_string(static_cast<int>(WriterLock::kStaleSeconds)) + " s";
+    // Nobody tells us of the owner's end here; waiting does.
+    details.expected =
+        "an owner that is known to be gone, or has been silent while we waited "
+        "for " +
+        std::to_string(static_cast<int>(WriterLock::kStaleSeconds)) +
+        " s (Options::lock_wait), as this file system keeps no locks";
   }
   return Error(ErrorCode::locked, std::move(details));
 }
@@ -310,7 +316,8 @@ struct WriterLock::State {
   void verify() {
     if (fork_generation() != generation) {
       ErrorDetails details;
-      details.message = "this is a forked child of the process that writes here";
+      details.message =
+          "this is a forked child of the process that writes here";
       details.path = root.path();
       throw Error(ErrorCode::forked, std::move(details));
     }

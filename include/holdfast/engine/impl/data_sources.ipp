@@ -1,0 +1,94 @@
+#pragma once
+
+#include <holdfast/engine/data_sources.hpp>
+
+#include <holdfast/base/error.hpp>
+
+#include <algorithm>
+
+namespace holdfast {
+
+HOLDFAST_INLINE Cursor* DataSources::cursor_of(const Source& source) {
+  Cursor* const cursor = source.part->part->cursor();
+  return cursor == source.attached ? cursor : nullptr;
+}
+
+HOLDFAST_INLINE void DataSources::attach(
+    const PartSet& parts,
+    LoopControl& control) {
+  for (const NamedPart& part : parts.all()) {
+    if (Cursor* const cursor = part.part->cursor()) {
+      cursor->attach(&control);
+      sources_.push_back(Source{&part, cursor});
+    }
+  }
+}
+
+HOLDFAST_INLINE void DataSources::refresh(
+    LoopControl& control,
+    std::int64_t epoch) {
+  for (Source& source : sources_) {
+    Cursor* const cursor = source.part->part->cursor();
+    if (cursor != source.attached) {
+      source.attached = nullptr;
+      if (cursor != nullptr) {
+        cursor->attach(&control);
+        cursor->start_epoch(epoch);
+      }
+      source.attached = cursor;
+    }
+  }
+}
+
+HOLDFAST_INLINE void DataSources::detach() noexcept {
+  for (const Source& source : sources_) {
+    try {
+      if (Cursor* const cursor = cursor_of(source)) {
+        cursor->attach(nullptr);
+      }
+    } catch (...) { // a user's cursor; the destructor must not throw
+    }
+  }
+  sources_.clear();
+}
+
+HOLDFAST_INLINE std::int64_t DataSources::commit() {
+  std::int64_t samples = 0;
+  for (const Source& source : sources_) {
+    Cursor* const cursor = cursor_of(source);
+    if (cursor == nullptr) {
+      throw_invalid_argument(
+          source.part->name,
+          "was given another data source inside an epoch; do that before "
+          "running()");
+    }
+    samples += cursor->commit();
+  }
+  return samples;
+}
+
+HOLDFAST_INLINE bool DataSources::ahead() const {
+  return std::any_of(
+      sources_.begin(), sources_.end(), [](const Source& source) {
+        const Cursor* const cursor = cursor_of(source);
+        return cursor != nullptr && cursor->ahead();
+      });
+}
+
+HOLDFAST_INLINE bool DataSources::at_end() const {
+  return std::all_of(
+      sources_.begin(), sources_.end(), [](const Source& source) {
+        const Cursor* const cursor = cursor_of(source);
+        return cursor != nullptr && cursor->at_end();
+      });
+}
+
+HOLDFAST_INLINE void DataSources::start_epoch(std::int64_t epoch) {
+  for (const Source& source : sources_) {
+    if (Cursor* const cursor = cursor_of(source)) {
+      cursor->start_epoch(epoch);
+    }
+  }
+}
+
+} // namespace holdfast
