@@ -100,6 +100,7 @@ inline constexpr std::size_t kViolations = 9;
     const Rules& rules) {
   const Set line = true_line_set(after);
   if ((outcome.removed & ~line) != 0 ||
+      (outcome.removed & line_origins(before)) != 0 ||
       contains(outcome.removed, process.resumed_from)) {
     return false;
   }

@@ -622,7 +622,7 @@ class Model {
     if (rules_.unprotected) {
       return all & ~by_rule;
     }
-    keep |= by_rule | only(process.resumed_from);
+    keep |= by_rule | only(process.resumed_from) | line_origins(w_);
     return valid < 2 ? 0 : all & ~keep;
   }
 

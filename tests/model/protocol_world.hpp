@@ -280,4 +280,15 @@ struct Outcome {
   return highest;
 }
 
+/// The checkpoints at which lines began, as their names tell.
+[[nodiscard]] inline Set line_origins(const World& world) {
+  Set origins = 0;
+  for (const Cell& cell : world.cells) {
+    if (cell.kind == Kind::line && cell.origin != 0) {
+      origins |= only(cell.origin);
+    }
+  }
+  return origins;
+}
+
 } // namespace holdfast::test::model

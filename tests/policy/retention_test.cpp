@@ -64,7 +64,10 @@ RetentionRules keep_last(std::size_t count) {
   return rules;
 }
 
-Sequences kept(const Entries& entries, double now, const RetentionRules& rules) {
+Sequences kept(
+    const Entries& entries,
+    double now,
+    const RetentionRules& rules) {
   Sequences sequences;
   for (const RetentionDecision& d : plan_retention(entries, now, rules)) {
     if (d.keep) {
@@ -104,7 +107,8 @@ TEST_CASE("retention: the last so many, and why", "[policy][P7]") {
   CHECK(kept(history(3), 100, rules) == Sequences{1, 2, 3});
   CHECK(reasons(history(5), 100, rules, 3) == Texts{"last 3"});
   CHECK(
-      reasons(history(5), 100, rules, 5) == Texts{"last 3", "newest two valid"});
+      reasons(history(5), 100, rules, 5) ==
+      Texts{"last 3", "newest two valid"});
   CHECK(
       reasons(history(5), 100, rules, 1) ==
       Texts{"older than the last 3 (from 000003)"});
@@ -123,8 +127,7 @@ TEST_CASE("retention: the newest two valid are protected", "[policy][P7]") {
     entries[i].valid = false;
   }
   CHECK(kept(entries, 100, keep_last(1)) == Sequences{3, 5, 7 /* last */});
-  CHECK(
-      reasons(entries, 100, keep_last(1), 3) == Texts{"newest two valid"});
+  CHECK(reasons(entries, 100, keep_last(1), 3) == Texts{"newest two valid"});
   CHECK(reasons(entries, 100, keep_last(1), 7) == Texts{"last 1"});
 }
 
@@ -146,14 +149,17 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "retention: resumed from, pinned and being read are protected",
+    "retention: resumed from, a line's origin, pinned and being read are "
+    "protected",
     "[policy][P7]") {
   Entries entries = history(8);
   entries[0].resumed_from = true;
   entries[1].pinned = true;
   entries[3].being_read = true;
+  entries[4].line_origin = true;
   const RetentionRules rules = keep_last(1);
-  CHECK(kept(entries, 100, rules) == Sequences{1, 2, 4, 7, 8});
+  CHECK(kept(entries, 100, rules) == Sequences{1, 2, 4, 5, 7, 8});
+  CHECK(reasons(entries, 100, rules, 5) == Texts{"a line began there"});
   CHECK(reasons(entries, 100, rules, 1) == Texts{"resumed from"});
   CHECK(reasons(entries, 100, rules, 2) == Texts{"pinned"});
   CHECK(reasons(entries, 100, rules, 4) == Texts{"being read"});
@@ -264,7 +270,11 @@ TEST_CASE("retention: the first of each hour and day", "[policy]") {
 
 TEST_CASE("retention: times before 1970 fall into buckets too", "[policy]") {
   const Entries entries = {
-      entry(1, -2 * kHour), entry(2, -1), entry(3, 0), entry(4, 1), entry(5, 2)};
+      entry(1, -2 * kHour),
+      entry(2, -1),
+      entry(3, 0),
+      entry(4, 1),
+      entry(5, 2)};
   RetentionRules rules;
   rules.per = {{seconds(kHour)}};
   CHECK(kept(entries, 0, rules) == Sequences{1, 2, 3, 4, 5});
@@ -375,8 +385,7 @@ TEST_CASE("retention: rules form a union", "[policy]") {
   rules.best = {{"loss", Best::lowest, 1}};
   rules.per = {{seconds(10 * kMinute)}};
   rules.younger = KeepYounger{seconds(3 * kMinute), 1};
-  CHECK(
-      kept(entries, 20 * kMinute, rules) == Sequences{1, 4, 10, 18, 19, 20});
+  CHECK(kept(entries, 20 * kMinute, rules) == Sequences{1, 4, 10, 18, 19, 20});
   CHECK(
       reasons(entries, 20 * kMinute, rules, 20) ==
       Texts{
@@ -399,7 +408,8 @@ TEST_CASE("retention: two with one number are left alone", "[policy][P7]") {
   entries.push_back(entry(6, 7));
   CHECK(kept(entries, 100, keep_last(1)) == Sequences{2, 2, 4, 5, 6, 6});
   CHECK(
-      reasons(entries, 100, keep_last(1), 2) == Texts{"its number is used twice"});
+      reasons(entries, 100, keep_last(1), 2) ==
+      Texts{"its number is used twice"});
 }
 
 TEST_CASE("retention: rules that make no sense are refused", "[policy]") {
@@ -506,8 +516,8 @@ class Oracle {
         newer_valid += f.sequence > e.sequence ? 1 : 0;
       }
     }
-    if (valid < 2 || e.resumed_from || e.pinned || e.being_read ||
-        (e.valid && newer_valid < 2)) {
+    if (valid < 2 || e.resumed_from || e.line_origin || e.pinned ||
+        e.being_read || (e.valid && newer_valid < 2)) {
       return true;
     }
     for (const KeepBest& rule : rules_.best) {
@@ -683,13 +693,14 @@ class Generator {
       }
       e.valid = !one_in(4);
       e.resumed_from = one_in(15);
+      e.line_origin = one_in(15);
       e.pinned = one_in(15);
       e.being_read = one_in(15);
       made.entries.push_back(e);
     }
     std::shuffle(made.entries.begin(), made.entries.end(), engine_);
-    made.now = one_in(40) ? special()
-                          : time + static_cast<double>(number(60)) - 8;
+    made.now =
+        one_in(40) ? special() : time + static_cast<double>(number(60)) - 8;
     for (std::uint64_t i = number(5); i > 0; --i) {
       add_rule(made.rules);
     }
@@ -746,7 +757,8 @@ std::string describe(const Case& made) {
       });
   for (const RetentionEntry& e : sorted) {
     text << e.sequence << " at " << e.wall_time << (e.valid ? " valid" : "")
-         << (e.resumed_from ? " resumed" : "") << (e.pinned ? " pinned" : "")
+         << (e.resumed_from ? " resumed" : "")
+         << (e.line_origin ? " origin" : "") << (e.pinned ? " pinned" : "")
          << (e.being_read ? " read" : "");
     for (const auto& metric : e.metrics.values()) {
       text << ' ' << metric.first << '=' << metric.second;
@@ -889,8 +901,8 @@ TEST_CASE(
       FAIL(broken);
     }
     seen += made.entries.size();
-    dropped += made.entries.size() -
-        kept(made.entries, made.now, made.rules).size();
+    dropped +=
+        made.entries.size() - kept(made.entries, made.now, made.rules).size();
   }
   // Histories in which nothing is ever dropped would prove nothing.
   CAPTURE(seen, dropped);

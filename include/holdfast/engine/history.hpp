@@ -66,6 +66,7 @@ class History {
   std::map<std::uint64_t, Known> manifests_;
   std::set<std::uint64_t> valid_;
   std::set<std::uint64_t> excluded_;
+  std::set<std::uint64_t> line_origins_; ///< As of the last refresh.
   std::optional<std::uint64_t> resumed_from_;
 };
 

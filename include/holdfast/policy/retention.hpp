@@ -24,6 +24,7 @@ struct RetentionEntry {
   std::uint64_t bytes = 0;
   bool valid = false; ///< Committed, or fully verified, by this process.
   bool resumed_from = false; ///< This run was resumed from it.
+  bool line_origin = false; ///< Somebody went back to it: a line began there.
   bool pinned = false;
   bool being_read = false; ///< Somebody holds a shared lock on it.
 };
@@ -69,7 +70,8 @@ struct RetentionDecision {
 ///
 /// Protected whatever the rules say: the newest two valid ones; of each tracked
 /// metric (one with a `KeepBest` rule) the best, and the best valid one, because
-/// the other may not survive a power cut; the one resumed from; pinned ones; those being read. If fewer than two are valid,
+/// the other may not survive a power cut; the one resumed from; those at which a
+/// line began; pinned ones; those being read. If fewer than two are valid,
 /// nothing is dropped. Two entries with one sequence are both kept, and no rule
 /// counts them.
 ///

@@ -11,7 +11,12 @@ namespace holdfast {
 
 HOLDFAST_INLINE void History::refresh() {
   std::map<std::uint64_t, Known> current;
-  for (const CheckpointName& name : scan(root_).search_order()) {
+  const Catalog catalog = scan(root_);
+  line_origins_.clear();
+  for (const LineName& line : catalog.lines) {
+    line_origins_.insert(line.origin);
+  }
+  for (const CheckpointName& name : catalog.search_order()) {
     if (excluded_.count(name.sequence) != 0) {
       continue;
     }
@@ -59,6 +64,7 @@ HOLDFAST_INLINE std::vector<RetentionEntry> History::entries() {
     entry.bytes = info.bytes;
     entry.valid = valid_.count(info.sequence) != 0;
     entry.resumed_from = resumed_from_ == info.sequence;
+    entry.line_origin = line_origins_.count(info.sequence) != 0;
     entries.push_back(std::move(entry));
   }
   return entries;

@@ -171,7 +171,9 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
   }
   for (const std::string& name : catalog.foreign) {
     report.notes.push_back(
-        name + " is foreign: it is neither used nor touched");
+        name +
+        " is foreign (another one has its number, or it is a link): it is "
+        "neither used nor touched");
   }
   spoiled = false;
   emit(Event::Kind::resumed, found.name.name, report.to_string());

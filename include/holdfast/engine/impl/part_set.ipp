@@ -13,7 +13,7 @@ namespace holdfast {
 namespace detail {
 
 HOLDFAST_INLINE bool is_reserved_part(const std::string& name) {
-  return name == "rng" || name == "engine" || name == "progress";
+  return name == "rng";
 }
 
 /// The row-major bytes of a captured tensor, copied.

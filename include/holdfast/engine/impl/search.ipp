@@ -206,6 +206,10 @@ HOLDFAST_INLINE void require_fresh(
     details.message =
         "there are traces of a former run, but no checkpoint to resume from; "
         "call start_fresh(tag) to begin anew";
+    for (const std::string& name : catalog.foreign) {
+      details.message += "\n  " + name +
+          ": foreign: another one has its number, or it is a link";
+    }
     throw Error(ErrorCode::no_usable_checkpoint, std::move(details));
   }
 }

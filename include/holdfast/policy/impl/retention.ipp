@@ -27,9 +27,15 @@ class RetentionPlanner {
         entries_.end(),
         [](const RetentionEntry& a, const RetentionEntry& b) {
           // All that two with one number can differ in, in the answer.
-          return std::tie(
-                     a.sequence, a.resumed_from, a.pinned, a.being_read) <
-              std::tie(b.sequence, b.resumed_from, b.pinned, b.being_read);
+          const auto in_order = [](const RetentionEntry& e) {
+            return std::tie(
+                e.sequence,
+                e.resumed_from,
+                e.line_origin,
+                e.pinned,
+                e.being_read);
+          };
+          return in_order(a) < in_order(b);
         });
     for_.resize(entries_.size());
     against_.resize(entries_.size());
@@ -227,6 +233,9 @@ class RetentionPlanner {
     for (std::size_t i = 0; i < entries_.size(); ++i) {
       if (entries_[i].resumed_from) {
         keep(i, "resumed from");
+      }
+      if (entries_[i].line_origin) {
+        keep(i, "a line began there");
       }
       if (entries_[i].pinned) {
         keep(i, "pinned");

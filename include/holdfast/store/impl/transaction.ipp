@@ -44,7 +44,8 @@ HOLDFAST_INLINE void check_space(Directory& root, std::uint64_t expected) {
     return;
   }
   ErrorDetails details;
-  details.message = "not enough space for a checkpoint";
+  details.message =
+      "not enough space for a checkpoint and a margin of 2 % and 16 MiB";
   details.path = root.path();
   details.expected = format_bytes(needed) + " free";
   details.found = format_bytes(space.available_bytes);
