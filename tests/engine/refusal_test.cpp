@@ -446,6 +446,21 @@ TEST_CASE("refusal: names of parts", "[refusal]") {
   CHECK(error->name() == "a-b_0");
 }
 
+TEST_CASE("refusal: names of metrics", "[refusal]") {
+  ToyRun run(kRoot, keep_everything(new_disk()));
+  run.manager.resume();
+  for (const std::string& name : {std::string(), std::string("a\xff")}) {
+    Metrics metrics;
+    metrics.set(name, 1);
+    CHECK(code_of([&] { run.manager.step(metrics); }) == "invalid_argument");
+    CHECK(
+        code_of([&] { run.manager.end_epoch(metrics); }) == "invalid_argument");
+    CHECK(code_of([&] { run.manager.save(metrics); }) == "invalid_argument");
+  }
+  CHECK(run.manager.progress().step == 0);
+  CHECK(run.manager.epoch() == 0);
+}
+
 TEST_CASE("refusal: tags of lines, and checkpoints to go back to",
           "[refusal]") {
   const Disk disk = trained(2);

@@ -22,6 +22,20 @@
 
 namespace holdfast {
 
+namespace detail {
+
+/// Said at the call that brings it, and not by every save from then on.
+HOLDFAST_INLINE void require_names(const Metrics& metrics) {
+  for (const auto& metric : metrics.values()) {
+    if (metric.first.empty() || !is_utf8(metric.first)) {
+      throw_invalid_argument(
+          "metrics", "a name must be UTF-8 and not empty", metric.first);
+    }
+  }
+}
+
+} // namespace detail
+
 /// The manager's insides. Attached loaders hold a reference to it.
 struct Manager::State final : LoopControl {
   State(std::string path, const Options& options)
@@ -195,6 +209,7 @@ HOLDFAST_INLINE void Manager::set_environment(
 HOLDFAST_INLINE void Manager::step(const Metrics& metrics) {
   State& state = *state_;
   state.require_resumed();
+  detail::require_names(metrics);
   state.progress.samples += state.sources.commit();
   ++state.progress.step;
   ++state.progress.batch;
@@ -210,6 +225,7 @@ HOLDFAST_INLINE void Manager::step(const Metrics& metrics) {
 HOLDFAST_INLINE void Manager::end_epoch(const Metrics& metrics) {
   State& state = *state_;
   state.require_resumed();
+  detail::require_names(metrics);
   if (!epoch_done()) {
     state.emit(
         Event::Kind::warning,
@@ -232,6 +248,7 @@ HOLDFAST_INLINE void Manager::end_epoch(const Metrics& metrics) {
 
 HOLDFAST_INLINE SaveHandle Manager::save(const Metrics& metrics) {
   state_->require_resumed();
+  detail::require_names(metrics);
   return state_->save(metrics, {"asked for"});
 }
 
