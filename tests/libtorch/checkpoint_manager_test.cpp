@@ -307,6 +307,40 @@ TEST_CASE("checkpoint manager: optimizers by their base class and shared") {
   }
 }
 
+TEST_CASE("checkpoint manager: a module that was forgotten is an error") {
+  const TemporaryDirectory directory;
+  torch::nn::Linear encoder(4, 2);
+  torch::nn::Linear decoder(2, 4);
+  at::Tensor scale = at::ones({3}).set_requires_grad(true);
+  std::vector<at::Tensor> all = encoder->parameters();
+  for (const at::Tensor& parameter : decoder->parameters()) {
+    all.push_back(parameter);
+  }
+  all.push_back(scale);
+  optim::Adam optimizer(all);
+  const auto refused = [&](const std::string& what, auto&... parts) {
+    CheckpointManager checkpoints{
+        directory.path(), quiet(), encoder, optimizer, parts...};
+    const auto error = error_of([&] { checkpoints.resume(); });
+    REQUIRE(error);
+    CHECK(error->code() == ErrorCode::not_capturable);
+    CHECK_THAT(error->what(), contains(what));
+  };
+  auto with_decoder = named("decoder", decoder);
+  auto with_scale = named("scale", scale);
+  refused("group 0, parameter 2 ([4, 2]) belongs to no part that is saved");
+  refused("group 0, parameter 2 ([4, 2])", with_scale);
+  refused("group 0, parameter 4 ([3])", with_decoder);
+
+  CheckpointManager checkpoints{
+      directory.path(), quiet(), encoder, optimizer, with_decoder, with_scale};
+  checkpoints.resume();
+  checkpoints.save().wait();
+  scale.detach().zero_();
+  load(directory.path(), with_scale);
+  CHECK(at::equal(scale, at::ones({3})));
+}
+
 TEST_CASE("checkpoint manager: two networks that play against each other") {
   const TemporaryDirectory directory;
   struct Game {

@@ -2,6 +2,7 @@
 
 #include <holdfast/base/text.hpp>
 #include <holdfast/libtorch/compat.hpp>
+#include <holdfast/state/builtin.hpp>
 #include <holdfast/state/extra_state.hpp>
 
 #include <torch/optim/adagrad.h>
@@ -331,8 +332,10 @@ TEST_CASE("optimizer: another type is refused") {
   optim::AdamW saved_one(network->parameters(), optim::AdamWOptions(0.1));
   optim::Adam live(network->parameters(), optim::AdamOptions(0.2));
   Parts source;
+  add(source, "model", network);
   add(source, "optimizer", saved_one);
   Parts target;
+  add(target, "model", network);
   add(target, "optimizer", live);
   CHECK(
       text_of(restore(capture(source), target)) ==
@@ -388,6 +391,7 @@ TEST_CASE("optimizer: state keeps its dtype and layout, not the parameter's") {
   sgd.state()[holdfast::detail::state_key<std::decay_t<decltype(sgd.state())>>(
       network->input->weight.unsafeGetTensorImpl())] = std::move(state);
   Parts parts;
+  add(parts, "model", network);
   add(parts, "optimizer", sgd);
   const Snapshot saved = capture(parts);
   sgd.state().clear();
@@ -442,6 +446,7 @@ TEST_CASE("optimizer: state that cannot be saved is an error, never skipped") {
   layer->forward(at::ones({1, 2})).sum().backward();
   Sign<SilentState> silent(layer->parameters());
   Parts parts;
+  add(parts, "model", layer);
   add(parts, "optimizer", silent);
   silent.step(nullptr);
   const auto error = error_of([&] { (void)capture(parts); });
@@ -454,6 +459,7 @@ TEST_CASE("optimizer: state that cannot be saved is an error, never skipped") {
   Sign<SignState> known(layer->parameters());
   optim::Optimizer& base = known;
   Parts by_base;
+  add(by_base, "model", layer);
   add(by_base, "optimizer", base);
   known.step(nullptr);
   const auto factory = error_of([&] { (void)capture(by_base); });
@@ -467,7 +473,71 @@ TEST_CASE("optimizer: state of parameters in no group is remarked on") {
   adagrad.param_groups()[0].params().pop_back();
   Parts parts;
   add(parts, "optimizer", adagrad);
+  add(parts, "model", layer);
   (void)capture(parts);
   REQUIRE(parts[0].second->notes().size() == 1);
   CHECK_THAT(parts[0].second->notes()[0], contains("state of 1 parameter"));
+}
+
+TEST_CASE("optimizer: a parameter that no part saves is an error") {
+  torch::nn::Linear layer(2, 3);
+  at::Tensor scale = at::ones({5, 7}).set_requires_grad(true);
+  optim::SGD sgd(layer->parameters(), optim::SGDOptions(0.1));
+  sgd.add_param_group(
+      optim::OptimizerParamGroup(std::vector<at::Tensor>{scale}));
+  Parts parts;
+  add(parts, "optimizer", sgd);
+  add(parts, "model", layer);
+  const auto error = error_of([&] { (void)capture(parts); });
+  REQUIRE(error);
+  CHECK(error->code() == ErrorCode::not_capturable);
+  CHECK_THAT(
+      error->what(),
+      contains("group 1, parameter 0 ([5, 7]) belongs to no part that is saved: "
+               "add its module, or the tensor itself with holdfast::named()"));
+  SECTION("a tensor") {
+    add(parts, "scale", scale);
+    CHECK(stored_in(capture(parts), "optimizer").kind == "optimizer");
+  }
+  SECTION("a container of tensors") {
+    std::vector<at::Tensor> tensors{scale};
+    add(parts, "tensors", tensors);
+    CHECK(stored_in(capture(parts), "optimizer").kind == "optimizer");
+  }
+}
+
+TEST_CASE("optimizer: finds tied parameters under either tensor") {
+  struct Tied : torch::nn::Module {
+    Tied() {
+      encoder = register_parameter("encoder", at::ones({2, 3}));
+      decoder = register_parameter("decoder", encoder.detach());
+    }
+    at::Tensor encoder, decoder;
+  };
+  const optim::SGDOptions options = optim::SGDOptions(0.1).momentum(0.9);
+  Tied tied;
+  optim::SGD sgd({tied.encoder, tied.decoder}, options);
+  ((tied.encoder * 2).sum() + tied.decoder.sum()).backward();
+  sgd.step();
+  Parts parts;
+  add(parts, "model", tied);
+  add(parts, "optimizer", sgd);
+  const Snapshot saved = capture(parts);
+  REQUIRE(stored_in(saved, "optimizer").saved.tensors.size() == 2);
+
+  Tied fresh;
+  optim::SGD other({fresh.decoder, fresh.encoder}, options);
+  Parts into;
+  add(into, "model", fresh);
+  add(into, "optimizer", other);
+  REQUIRE(text_of(restore(saved, into)) == "");
+  const auto momentum = [&](const at::Tensor& parameter) {
+    return static_cast<optim::SGDParamState&>(
+               *other.state().at(holdfast::detail::state_key<
+                                 std::decay_t<decltype(other.state())>>(
+                   parameter.unsafeGetTensorImpl())))
+        .momentum_buffer();
+  };
+  CHECK(at::equal(momentum(fresh.encoder), at::ones({2, 3}) * 2));
+  CHECK(at::equal(momentum(fresh.decoder), at::ones({2, 3})));
 }

@@ -55,6 +55,7 @@ struct Run {
     // The scheduler first: what it needs must not depend on the order.
     add(parts, "scheduler", scheduler);
     add(parts, "optimizer", optimizer);
+    add(parts, "model", layer);
   }
   double lr() {
     return optimizer.param_groups()[0].options().get_lr();

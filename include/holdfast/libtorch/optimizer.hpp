@@ -16,11 +16,13 @@ class OptimizerParamState;
 ///
 /// Saved: its type; the options of every group and the defaults, exactly; the
 /// state of every parameter (moments, step counts), with dtype and strides.
-/// State is keyed by the parameter's name in the part that published it, or by
-/// group and position for a parameter that no part published. So groups and
-/// parameters may be reordered between runs without moments changing places,
-/// except where a state spans several parameters (LBFGS) or its meaning is not
-/// known (optimizers of your own): there the order must be the same.
+/// State is keyed by the parameter's name in the part that published it. So
+/// groups and parameters may be reordered between runs without moments changing
+/// places, except where a state spans several parameters (LBFGS) or its meaning
+/// is not known (optimizers of your own): there the order must be the same.
+///
+/// A parameter that no part publishes would be lost while its moments are kept:
+/// `not_capturable`. Add its module, or the tensor itself under a name.
 ///
 /// Restored: options first, then all state at once: what the optimizer had
 /// before is gone, also where the checkpoint is from before the first step.

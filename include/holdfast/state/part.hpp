@@ -104,7 +104,8 @@ class Part {
   [[nodiscard]] virtual Stage stage() const = 0;
 
   /// Tells the names of its tensors. All parts publish before any captures or
-  /// prepares, so optimizers find parameter names whatever the order.
+  /// prepares, so optimizers find parameter names whatever the order. An
+  /// optimizer is saved only if its parameters have been published.
   virtual void publish(const std::string& part, Names& names) {
     (void)part;
     (void)names;

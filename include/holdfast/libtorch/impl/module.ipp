@@ -46,6 +46,9 @@ class ModulePart final : public Part {
       names.add(
           entry.tensor.unsafeGetTensorImpl(), part, entry.names.front());
     }
+    for (const auto& [tensor, name] : walk.tree.doubles) {
+      names.add(tensor.unsafeGetTensorImpl(), part, name);
+    }
   }
 
   [[nodiscard]] HOLDFAST_INLINE State capture(const Names& names) override;

@@ -64,6 +64,9 @@ struct ModuleTree {
   std::vector<ModuleTensor> tensors;
   std::vector<std::string> undefined;
   std::unordered_map<std::string, std::size_t> by_name;
+  /// Tensors over the elements of another one of the tree, with their names:
+  /// optimizers may hold these.
+  std::vector<std::pair<at::Tensor, std::string>> doubles;
 };
 
 /// Walks module trees and finds ties.
@@ -112,6 +115,8 @@ class ModuleWalk {
     }
     if (index == tree.tensors.size()) {
       tree.tensors.push_back({tensor, {}, is_parameter});
+    } else if (!tensor.is_same(tree.tensors[index].tensor)) {
+      tree.doubles.emplace_back(tensor, name);
     }
     tree.tensors[index].names.push_back(std::move(name));
   }

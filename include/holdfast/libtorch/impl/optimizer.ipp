@@ -106,8 +106,15 @@ HOLDFAST_INLINE State OptimizerPart::capture(const Names& names) {
     Value::Array parameters;
     for (std::size_t p = 0; p < slots[g].size(); ++p) {
       const Slot& slot = slots[g][p];
-      const std::string key =
-          slot.key.empty() ? unnamed_key(g, p) : slot.key;
+      const std::string& key = slot.key;
+      if (key.empty()) {
+        throw_not_capturable(
+            type_name(typeid(optimizer)),
+            "group " + std::to_string(g) + ", parameter " + std::to_string(p) +
+                " (" + shape_text(slot.parameter.sizes().vec()) +
+                ") belongs to no part that is saved: add its module, or the "
+                "tensor itself with holdfast::named()");
+      }
       parameters.emplace_back(key);
       const auto found = optimizer.state().find(
           state_key<StateMap>(slot.parameter.unsafeGetTensorImpl()));

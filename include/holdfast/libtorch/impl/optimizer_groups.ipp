@@ -26,8 +26,8 @@ struct Slot {
   std::string key; ///< "part.name", or empty where no part published it.
 };
 
-/// The key of a parameter without a name. A colon is not allowed in the names of
-/// parts, so it cannot be taken for one.
+/// What mismatches call a parameter without a name. No saved key is like it: a
+/// colon is not allowed in the names of parts.
 HOLDFAST_INLINE std::string unnamed_key(
     std::size_t group,
     std::size_t position) {
