@@ -472,6 +472,109 @@ TEST_CASE("checkpoint manager: load for inference and fine-tuning") {
 
 namespace {
 
+/// A network, a tensor and a network in a struct, in training or not.
+struct Modes {
+  struct Inner {
+    Network network;
+    template <class V>
+    void state(V& v) {
+      v("network", network);
+    }
+  };
+  explicit Modes(bool evaluating) {
+    for (Network* network : {&model, &inner.network, pointer.get()}) {
+      (*network)->forward(at::randn({4, 4}), true).sum().backward();
+      if (!evaluating) {
+        continue;
+      }
+      (*network)->eval();
+      (*network)->norm->train();
+      for (at::Tensor& parameter : (*network)->parameters()) {
+        parameter.set_requires_grad(false);
+      }
+      (*network)->frozen->weight.set_requires_grad(true);
+    }
+    scale.set_requires_grad(!evaluating);
+  }
+  /// All but the values of parameters and buffers.
+  std::string text() {
+    std::string text = scale.requires_grad() ? "grad" : "fixed";
+    for (Network* network : {&model, &inner.network, pointer.get()}) {
+      for (const auto& module : (*network)->modules()) {
+        text += module->is_training() ? " train" : " eval";
+      }
+      for (const at::Tensor& parameter : (*network)->parameters()) {
+        text += parameter.requires_grad() ? " grad" : " fixed";
+        text += parameter.grad().defined()
+            ? std::to_string(parameter.grad().square().sum().item<double>())
+            : "-";
+      }
+    }
+    return text;
+  }
+  Network model;
+  Inner inner;
+  std::shared_ptr<Network> pointer = std::make_shared<Network>();
+  at::Tensor scale = at::ones({2});
+};
+
+} // namespace
+
+TEST_CASE("checkpoint manager: load leaves modes, flags and gradients alone") {
+  const TemporaryDirectory directory;
+  seed_everything(21);
+  const auto run = [&](Modes& modes, auto use) {
+    auto accumulating = with_gradients(modes.model);
+    use(named("model", accumulating),
+        named("inner", modes.inner),
+        named("pointer", modes.pointer),
+        named("scale", modes.scale));
+  };
+  Modes training(false);
+  run(training, [&](auto... parts) {
+    CheckpointManager checkpoints{directory.path(), quiet(), parts...};
+    checkpoints.resume();
+    checkpoints.save().wait();
+  });
+  Modes evaluating(true);
+  evaluating.model->output->weight.mutable_grad() = at::Tensor();
+  const std::string before = evaluating.text();
+  REQUIRE(before != training.text());
+  run(evaluating, [&](auto... parts) { load(directory.path(), parts...); });
+  CHECK(evaluating.text() == before);
+  for (std::size_t i = 0; i < training.model->parameters().size(); ++i) {
+    CHECK(at::equal(
+        training.model->parameters()[i], evaluating.model->parameters()[i]));
+    CHECK(at::equal(
+        training.inner.network->parameters()[i],
+        evaluating.inner.network->parameters()[i]));
+    CHECK(at::equal(
+        (*training.pointer)->parameters()[i],
+        (*evaluating.pointer)->parameters()[i]));
+  }
+
+  run(evaluating, [&](auto... parts) {
+    CheckpointManager checkpoints{directory.path(), quiet(), parts...};
+    CHECK(checkpoints.resume().resumed());
+  });
+  CHECK(evaluating.scale.requires_grad());
+  for (Network* network :
+       {&evaluating.model,
+        &evaluating.inner.network,
+        evaluating.pointer.get()}) {
+    CHECK((*network)->is_training());
+    CHECK((*network)->dropout->is_training());
+    CHECK((*network)->input->weight.requires_grad());
+    CHECK_FALSE((*network)->frozen->weight.requires_grad());
+    CHECK((*network)->output->weight.grad().defined());
+  }
+  CHECK(at::equal(
+      evaluating.model->output->weight.grad(),
+      training.model->output->weight.grad()));
+}
+
+namespace {
+
 /// Tries to resume with a module, an optimizer and a counter.
 template <class Module, class Optimizer>
 std::optional<Error> try_resume(

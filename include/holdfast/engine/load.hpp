@@ -15,7 +15,9 @@ namespace holdfast {
 /// inference and fine-tuning. `path` is a checkpoint, under its own
 /// name or another (a copy, LATEST), or a run directory, of which the newest
 /// valid one of the current line is taken. Parts of the
-/// checkpoint that are not in `parts` are left alone. Never writes or moves
+/// checkpoint that are not in `parts` are left alone, and so are the mode
+/// (`train()`, `eval()`), `requires_grad` and gradients of modules and tensors
+/// that are: only `resume()` restores these. Never writes or moves
 /// anything, needs no write permission, and holds off a running job's
 /// retention while it reads. All or nothing: if it throws, nothing has changed.
 ResumeReport load(

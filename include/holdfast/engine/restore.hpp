@@ -12,7 +12,9 @@
 
 namespace holdfast {
 
-/// Parts in a checkpoint that nobody registered: an error, or left alone.
+/// Parts in a checkpoint that nobody registered: an error, or left alone. The
+/// latter is `load()`, to which what belongs to the loop alone is as foreign
+/// (`Part::drop_loop_state`).
 enum class Unregistered { refused, ignored };
 
 /// A checkpoint that is read, verified and matched, but not yet applied.

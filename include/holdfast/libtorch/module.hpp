@@ -21,6 +21,7 @@ class Module;
 ///
 /// Restored in place: no tensor is replaced, so optimizers, ties, views and raw
 /// pointers stay valid. All names, shapes, dtypes and ties are compared before.
+/// `load()` leaves modes, `requires_grad` and gradients as they are.
 ///
 /// Gradients: after `step()` they are spent, and saving them would cost as much
 /// as the parameters. So only their presence is saved, because an optimizer

@@ -64,6 +64,7 @@ class CompositePart : public Part {
   [[nodiscard]] HOLDFAST_INLINE Stage stage() const override;
   HOLDFAST_INLINE void publish(const std::string& part, Names& names) override;
   [[nodiscard]] HOLDFAST_INLINE State capture(const Names& names) override;
+  HOLDFAST_INLINE void drop_loop_state(Values& saved) const override;
   [[nodiscard]] HOLDFAST_INLINE std::unique_ptr<Restore> prepare(
       const Saved& saved,
       const Names& names,

@@ -115,6 +115,14 @@ class Part {
   /// cannot be saved. May draw random numbers: the engine puts them back.
   [[nodiscard]] virtual State capture(const Names& names) = 0;
 
+  /// Asked by `load()` before `prepare`: takes out of the saved values what
+  /// belongs to the training loop and not to the object, so that `prepare` then
+  /// leaves it as it is: modes, flags, gradients. Passes over values that are
+  /// not as they should be; `prepare` tells. `resume()` never asks.
+  virtual void drop_loop_state(Values& saved) const {
+    (void)saved;
+  }
+
   /// Checks `saved` against the object and allocates, but changes nothing.
   /// Appends every mismatch; the result is used only if there is none.
   [[nodiscard]] virtual std::unique_ptr<Restore> prepare(

@@ -28,6 +28,9 @@ class SharedPart final : public Part {
   [[nodiscard]] State capture(const Names& names) override {
     return inner()->capture(names);
   }
+  void drop_loop_state(Values& saved) const override {
+    inner()->drop_loop_state(saved);
+  }
   [[nodiscard]] std::unique_ptr<Restore> prepare(
       const Saved& saved,
       const Names& names,

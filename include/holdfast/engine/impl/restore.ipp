@@ -237,6 +237,9 @@ HOLDFAST_INLINE PreparedRestore::PreparedRestore(
     pending.report.kind = kind;
     detail::read_table(checkpoint, manifest, record, pending);
     pending.saved.values = std::move(record.values);
+    if (unregistered == Unregistered::ignored) {
+      target->part->drop_loop_state(pending.saved.values);
+    }
     Mismatches own;
     pending.restore = target->part->prepare(pending.saved, names, own);
     for (Mismatch& mismatch : own) {

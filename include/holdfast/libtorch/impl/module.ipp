@@ -52,6 +52,12 @@ class ModulePart final : public Part {
   }
 
   [[nodiscard]] HOLDFAST_INLINE State capture(const Names& names) override;
+  void drop_loop_state(Values& saved) const override {
+    // Null, which no checkpoint has there: as the module has it.
+    for (const char* name : {"evaluating", "requires_grad", "gradients"}) {
+      saved[name] = Value();
+    }
+  }
   [[nodiscard]] HOLDFAST_INLINE std::unique_ptr<Restore> prepare(
       const Saved& saved,
       const Names& names,
@@ -164,6 +170,7 @@ HOLDFAST_INLINE std::unique_ptr<Restore> ModulePart::prepare(
   auto restore = std::make_unique<ModuleRestore>();
   const std::size_t before = mismatches.size();
   match_module_tensors(walk.tree, saved, *restore, notes_, mismatches);
+  match_module_modes(walk.tree, saved, *restore, mismatches);
   match_module_flags(walk.tree, saved, *restore, mismatches);
   match_module_extra_state(walk.tree, saved, *restore, mismatches);
   if (mismatches.size() != before) {

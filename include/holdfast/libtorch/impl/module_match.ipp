@@ -118,13 +118,17 @@ HOLDFAST_INLINE void match_module_tensors(
   }
 }
 
-HOLDFAST_INLINE void match_module_flags(
+HOLDFAST_INLINE void match_module_modes(
     const ModuleTree& tree,
     const Saved& saved,
     ModuleRestore& restore,
     Mismatches& mismatches) {
+  const Value& modes = at(saved.values, "evaluating");
+  if (modes.kind() == Value::Kind::null) {
+    return;
+  }
   std::set<std::string> evaluating;
-  for (const Value& item : at(saved.values, "evaluating").array("evaluating")) {
+  for (const Value& item : modes.array("evaluating")) {
     evaluating.insert(item.text("evaluating"));
   }
   for (const auto& [name, module] : tree.modules) {
@@ -134,9 +138,18 @@ HOLDFAST_INLINE void match_module_flags(
     mismatches.push_back(
         {ErrorCode::name_unexpected, name, "nothing", "a module"});
   }
+}
 
-  const Values& exceptions =
-      at(saved.values, "requires_grad").object("requires_grad");
+HOLDFAST_INLINE void match_module_flags(
+    const ModuleTree& tree,
+    const Saved& saved,
+    ModuleRestore& restore,
+    Mismatches& mismatches) {
+  const Value& flags = at(saved.values, "requires_grad");
+  if (flags.kind() == Value::Kind::null) {
+    return;
+  }
+  const Values& exceptions = flags.object("requires_grad");
   for (const ModuleTensor& entry : tree.tensors) {
     bool requires_grad = entry.is_parameter;
     for (const std::string& name : entry.names) {
@@ -165,7 +178,11 @@ HOLDFAST_INLINE void match_module_gradients(
     const Saved& saved,
     ModuleRestore& restore,
     Mismatches& mismatches) {
-  const Values& gradients = at(saved.values, "gradients").object("gradients");
+  const Value& listed = at(saved.values, "gradients");
+  if (listed.kind() == Value::Kind::null) {
+    return;
+  }
+  const Values& gradients = listed.object("gradients");
   const bool with_values =
       at(saved.values, "gradient_values").as<bool>("gradient_values");
   std::unordered_map<std::string, std::size_t> sources;

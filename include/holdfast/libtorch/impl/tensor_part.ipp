@@ -42,6 +42,11 @@ class TensorPart final : public Part {
     return state;
   }
 
+  void drop_loop_state(Values& saved) const override {
+    if (tensor_.defined()) {
+      saved["requires_grad"] = tensor_.requires_grad();
+    }
+  }
   [[nodiscard]] HOLDFAST_INLINE std::unique_ptr<Restore> prepare(
       const Saved& saved,
       const Names&,

@@ -221,6 +221,24 @@ HOLDFAST_INLINE State CompositePart::capture(const Names& names) {
   return state;
 }
 
+HOLDFAST_INLINE void CompositePart::drop_loop_state(Values& saved) const {
+  for (const Member& member : *members()) {
+    const auto found = saved.find(member.name);
+    if (found == saved.end() || found->second.kind() != Value::Kind::object) {
+      continue;
+    }
+    Values record = found->second.object();
+    const auto values = record.find("values");
+    if (values != record.end() &&
+        values->second.kind() == Value::Kind::object) {
+      Values inner = values->second.object();
+      member.part->drop_loop_state(inner);
+      values->second = std::move(inner);
+      found->second = std::move(record);
+    }
+  }
+}
+
 HOLDFAST_INLINE std::unique_ptr<Restore> CompositePart::prepare(
     const Saved& saved,
     const Names& names,
