@@ -66,9 +66,13 @@ struct Counter : nn::Module, ExtraState {
       throw std::runtime_error("refused");
     }
     count = loaded;
+    if (count == refused) {
+      throw std::runtime_error("refused halfway");
+    }
   }
   int count = 0;
   bool refuses = false;
+  int refused = -1;
 };
 
 struct Nest : nn::Module {
@@ -381,6 +385,20 @@ TEST_CASE("module: a refused extra state leaves every module untouched") {
   const Snapshot before = capture(target);
   CHECK_THROWS_AS(restore(saved, target), std::runtime_error);
   CHECK(difference(before, capture(target)) == "");
+}
+
+TEST_CASE("module: an extra state refused halfway is taken back") {
+  Nest nest;
+  nest.inner->count = 1;
+  const Snapshot saved = snapshot_of(nest);
+  Nest live;
+  live.inner->count = 30;
+  live.inner->refused = 1;
+  Parts parts = part_of(live);
+  const Snapshot before = capture(parts);
+  CHECK_THROWS_WITH(restore(saved, parts), "refused halfway");
+  CHECK(live.inner->count == 30);
+  CHECK(difference(before, capture(parts)) == "");
 }
 
 TEST_CASE("module: the modules of a network it lacks are named") {

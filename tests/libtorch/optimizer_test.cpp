@@ -20,6 +20,7 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -282,7 +283,11 @@ struct Sign : optim::Optimizer, ExtraState {
   }
   void load_state(const Values& values) override {
     steps = holdfast::at(values, "steps").as<int>("steps");
+    if (steps == refused) {
+      throw std::runtime_error("refused halfway");
+    }
   }
+  int refused = -1;
   int steps = 0;
 };
 
@@ -439,6 +444,22 @@ TEST_CASE("optimizer: one of the user's own goes on, its members too") {
     train(fresh, *other, before, before + 3);
     CHECK(difference(uninterrupted, capture(into)) == "");
   }
+}
+
+TEST_CASE("optimizer: an extra state refused halfway is taken back") {
+  torch::nn::Linear layer(2, 2);
+  Sign<SignState> sign(layer->parameters());
+  Parts parts;
+  add(parts, "model", layer);
+  add(parts, "optimizer", sign);
+  sign.steps = 5;
+  const Snapshot saved = capture(parts);
+  sign.steps = 2;
+  sign.refused = 5;
+  const Snapshot before = capture(parts);
+  CHECK_THROWS_WITH(restore(saved, parts), "refused halfway");
+  CHECK(sign.steps == 2);
+  CHECK(difference(before, capture(parts)) == "");
 }
 
 TEST_CASE("optimizer: state that cannot be saved is an error, never skipped") {

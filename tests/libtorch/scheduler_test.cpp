@@ -38,11 +38,15 @@ struct SavedWarmUp : WarmUp {
       throw std::runtime_error("refused");
     }
     seen = holdfast::at(values, "seen").as<double>("seen");
+    if (seen == refused) {
+      throw std::runtime_error("refused halfway");
+    }
   }
   void on_restored() {
     ++restored;
   }
   bool refuses = false;
+  double refused = -1;
   int restored = 0;
 };
 
@@ -116,6 +120,18 @@ TEST_CASE("scheduler: a refused state changes neither it nor the optimizer") {
   second.scheduler.refuses = true;
   const Snapshot before = capture(second.parts);
   CHECK_THROWS_AS(restore(saved, second.parts), std::runtime_error);
+  CHECK(difference(before, capture(second.parts)) == "");
+}
+
+TEST_CASE("scheduler: a state refused halfway is taken back") {
+  Run<SavedWarmUp> first(0.1);
+  (void)rates(first, 3);
+  const Snapshot saved = capture(first.parts);
+  Run<SavedWarmUp> second(0.2);
+  second.scheduler.refused = first.scheduler.seen;
+  const Snapshot before = capture(second.parts);
+  REQUIRE(difference(before, saved) != "");
+  CHECK_THROWS_WITH(restore(saved, second.parts), "refused halfway");
   CHECK(difference(before, capture(second.parts)) == "");
 }
 

@@ -86,7 +86,7 @@ inline Stored& stored_in(Snapshot& snapshot, const std::string& name) {
 }
 
 /// Restores every part, or nothing where there are mismatches: returns them.
-/// When `apply` throws, what was applied is taken back in reverse order.
+/// When `apply` throws, it and what was applied are taken back in reverse order.
 inline Mismatches restore(const Snapshot& snapshot, Parts& parts) {
   struct Item {
     Stage stage;
@@ -141,7 +141,7 @@ inline Mismatches restore(const Snapshot& snapshot, Parts& parts) {
       items[applied].restore->apply(items[applied].bytes);
     }
   } catch (...) {
-    while (applied > 0) {
+    for (++applied; applied > 0;) {
       items[--applied].restore->undo();
     }
     throw;

@@ -21,8 +21,8 @@ class ReduceLROnPlateauScheduler;
 ///     holdfast::Values save_state() const;
 ///     void load_state(const holdfast::Values&);
 ///
-/// or derives from `holdfast::ExtraState`. `load_state` may throw: then it must
-/// have changed nothing.
+/// or derives from `holdfast::ExtraState`. `load_state` may throw: then the
+/// former state is loaded again.
 ///
 /// `ReduceLROnPlateauScheduler` (LibTorch 2.1 and newer): best value, bad
 /// epochs, cooldown and last epoch. Step sizes, factors and the like are the

@@ -72,8 +72,10 @@ class ModuleRestore final : public Restore {
 
   void apply(const std::vector<const std::byte*>& bytes) override {
     try {
-      for (; loaded < extras.size(); ++loaded) {
-        extras[loaded].object->load_state(extras[loaded].values);
+      while (loaded < extras.size()) {
+        // Counted before the call, which may throw halfway.
+        const Extra& extra = extras[loaded++];
+        extra.object->load_state(extra.values);
       }
     } catch (...) {
       undo();
@@ -106,7 +108,7 @@ class ModuleRestore final : public Restore {
       try {
         extras[loaded].object->load_state(extras[loaded].before);
       } catch (...) {
-        // It accepted this state a moment ago; nothing better can be done.
+        // It refuses its own state; nothing better can be done.
       }
     }
     if (!applied) {

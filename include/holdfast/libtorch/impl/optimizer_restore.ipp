@@ -50,8 +50,8 @@ class OptimizerRestore final : public Restore {
     }
     try {
       if (extra != nullptr) {
+        extra_loaded = true; // Before the call, which may throw halfway.
         extra->load_state(extra_saved);
-        extra_loaded = true;
       }
       for (UnknownOptions& options : unknown) {
         options_loaded = true;
@@ -76,7 +76,7 @@ class OptimizerRestore final : public Restore {
         }
       }
     } catch (...) {
-      // It accepted this state a moment ago; nothing better can be done.
+      // It refuses its own state; nothing better can be done.
     }
     if (applied) {
       exchange();

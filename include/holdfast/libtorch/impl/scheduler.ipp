@@ -39,11 +39,16 @@ class SchedulerRestore final : public Restore {
   explicit SchedulerRestore(unsigned& live) : live_(live), before_(live) {}
 
   void apply(const std::vector<const std::byte*>&) override {
-    if (load) {
-      load(saved);
+    applied_ = true; // Before the call, which may throw halfway.
+    try {
+      if (load) {
+        load(saved);
+      }
+    } catch (...) {
+      undo();
+      throw;
     }
     live_ = step_count;
-    applied_ = true;
   }
   void undo() noexcept override {
     if (!applied_) {
@@ -55,7 +60,7 @@ class SchedulerRestore final : public Restore {
         load(before);
       }
     } catch (...) {
-      // It accepted this state a moment ago; nothing better can be done.
+      // It refuses its own state; nothing better can be done.
     }
   }
 
