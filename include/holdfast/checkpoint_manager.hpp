@@ -144,24 +144,24 @@ class CheckpointManager final : public Manager {
 };
 
 template <class... Arguments>
-CheckpointManager(std::string, Options, Arguments&&...)
-    -> CheckpointManager<std::remove_cv_t<std::remove_reference_t<Arguments>>...>;
+CheckpointManager(std::string, Options, Arguments&&...) -> CheckpointManager<
+    std::remove_cv_t<std::remove_reference_t<Arguments>>...>;
 
 /// Loads a checkpoint, or the newest valid one of a run directory, into some
 /// objects, without a manager: see `load(path, PartSet)`.
 template <
     class Argument,
     class... Arguments,
-    class = std::enable_if_t<
-        !std::is_same_v<std::remove_cv_t<std::remove_reference_t<Argument>>, PartSet>>>
+    class = std::enable_if_t<!std::is_same_v<
+        std::remove_cv_t<std::remove_reference_t<Argument>>,
+        PartSet>>>
 ResumeReport load(
     const std::string& path,
     Argument&& part,
     Arguments&&... parts) {
   PartSet set;
-  if constexpr (
-      (detail::check_argument<Argument>() && ... &&
-       detail::check_argument<Arguments>())) {
+  if constexpr ((detail::check_argument<Argument>() && ... &&
+                 detail::check_argument<Arguments>())) {
     const auto add = [&set](auto& object) {
       detail::PartArgument<std::remove_cv_t<
           std::remove_reference_t<decltype(object)>>>::add(set, object);

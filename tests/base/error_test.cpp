@@ -25,8 +25,9 @@ TEST_CASE("error: every code has a name of its own", "[base]") {
   CHECK(names.count("shape_mismatch") == 1);
 }
 
-TEST_CASE("error: the message answers what, where, which, expected, found",
-          "[base]") {
+TEST_CASE(
+    "error: the message answers what, where, which, expected, found",
+    "[base]") {
   ErrorDetails details;
   details.message = "shape differs";
   details.path = "runs/a/ckpt-000003-step-1200";

@@ -20,11 +20,13 @@ Bytes bytes_of(std::string_view text) {
 } // namespace
 
 TEST_CASE("text: hex is lower-case, two digits a byte", "[base]") {
-  CHECK(to_hex(ByteView(std::string_view("\x00\x0f\xa5\xff", 4))) == "000fa5ff");
+  CHECK(
+      to_hex(ByteView(std::string_view("\x00\x0f\xa5\xff", 4))) == "000fa5ff");
   CHECK(to_hex({}).empty());
   CHECK(from_hex("000fa5ff").value() == bytes_of({"\x00\x0f\xa5\xff", 4}));
   CHECK(from_hex("").value().empty());
-  for (const std::string bad : {"0", "0F", "0g", "g0", " 0", "0x00", "00 ", "/0", ":0", "`0"}) {
+  for (const std::string bad :
+       {"0", "0F", "0g", "g0", " 0", "0x00", "00 ", "/0", ":0", "`0"}) {
     CAPTURE(bad);
     CHECK_FALSE(from_hex(bad));
   }
@@ -48,9 +50,25 @@ TEST_CASE("text: base64 is that of RFC 4648", "[base]") {
 
 TEST_CASE("text: base64 is strict: one text for one value", "[base]") {
   for (const std::string bad :
-       {"Z",     "Zg",       "Zg=",   "Zh==",  "Zm9=", "Zm8",  "=",
-        "====",  "Z===",     "Zg==Zg==", "Zg=v", "Zm=v", "Zm9v\n", "Zm 9",
-        "Zm-v",  "Zm_v",     "Zm9v=", "Z\xc3\xa9v", "AB=="}) {
+       {"Z",
+        "Zg",
+        "Zg=",
+        "Zh==",
+        "Zm9=",
+        "Zm8",
+        "=",
+        "====",
+        "Z===",
+        "Zg==Zg==",
+        "Zg=v",
+        "Zm=v",
+        "Zm9v\n",
+        "Zm 9",
+        "Zm-v",
+        "Zm_v",
+        "Zm9v=",
+        "Z\xc3\xa9v",
+        "AB=="}) {
     CAPTURE(bad);
     CHECK_FALSE(from_base64(bad));
   }
@@ -68,19 +86,44 @@ TEST_CASE("text: random bytes survive hex and base64", "[base]") {
 
 TEST_CASE("text: UTF-8 is well-formed or it is not", "[base]") {
   for (const std::string good :
-       {"", "a", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80",
-        "\xed\x9f\xbf", "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80",
-        "\xf4\x8f\xbf\xbf", "a\xc3\xa9z"}) {
+       {"",
+        "a",
+        "\x7f",
+        "\xc2\x80",
+        "\xdf\xbf",
+        "\xe0\xa0\x80",
+        "\xed\x9f\xbf",
+        "\xee\x80\x80",
+        "\xef\xbf\xbf",
+        "\xf0\x90\x80\x80",
+        "\xf4\x8f\xbf\xbf",
+        "a\xc3\xa9z"}) {
     CAPTURE(good);
     CHECK(is_utf8(good));
   }
   CHECK(is_utf8(std::string_view("a\0b", 3)));
   for (const std::string bad :
-       {"\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc2", "\xc2\x7f", "\xc2\xc0",
-        "\xe0\x80\x80", "\xe0\x9f\xbf", "\xe1\x80", "\xe1\x80\x7f",
-        "\xed\xa0\x80", "\xed\xbf\xbf", "\xf0\x80\x80\x80",
-        "\xf0\x8f\xbf\xbf", "\xf1\x80\x80", "\xf1\x80\x80\xc0",
-        "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "ok\xfe"}) {
+       {"\x80",
+        "\xbf",
+        "\xc0\x80",
+        "\xc1\xbf",
+        "\xc2",
+        "\xc2\x7f",
+        "\xc2\xc0",
+        "\xe0\x80\x80",
+        "\xe0\x9f\xbf",
+        "\xe1\x80",
+        "\xe1\x80\x7f",
+        "\xed\xa0\x80",
+        "\xed\xbf\xbf",
+        "\xf0\x80\x80\x80",
+        "\xf0\x8f\xbf\xbf",
+        "\xf1\x80\x80",
+        "\xf1\x80\x80\xc0",
+        "\xf4\x90\x80\x80",
+        "\xf5\x80\x80\x80",
+        "\xff",
+        "ok\xfe"}) {
     CAPTURE(test::seed(), bad.size());
     CHECK_FALSE(is_utf8(bad));
   }
@@ -93,8 +136,19 @@ TEST_CASE("text: decimals have digits and nothing else", "[base]") {
       parse_decimal("18446744073709551615").value() ==
       std::numeric_limits<std::uint64_t>::max());
   for (const std::string bad :
-       {"", "-1", "+1", " 1", "1 ", "1.0", "1e3", "0x1", "1_000", "/", ":",
-        "18446744073709551616", "18446744073709551620",
+       {"",
+        "-1",
+        "+1",
+        " 1",
+        "1 ",
+        "1.0",
+        "1e3",
+        "0x1",
+        "1_000",
+        "/",
+        ":",
+        "18446744073709551616",
+        "18446744073709551620",
         "99999999999999999999999"}) {
     CAPTURE(bad);
     CHECK_FALSE(parse_decimal(bad));
@@ -136,8 +190,7 @@ TEST_CASE("text: sizes are rounded to tenths of decimal units", "[base]") {
   CHECK(format_bytes(999'949) == "999.9 kB");
   CHECK(format_bytes(999'950) == "1.0 MB");
   CHECK(format_bytes(1'234'567'890) == "1.2 GB");
-  CHECK(
-      format_bytes(std::numeric_limits<std::uint64_t>::max()) == "18.4 EB");
+  CHECK(format_bytes(std::numeric_limits<std::uint64_t>::max()) == "18.4 EB");
 }
 
 TEST_CASE("text: numbers do not follow the locale", "[base]") {

@@ -26,8 +26,7 @@ using holdfast::bench::Series;
 
 void sync_path(const fs::path& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0 || ::fsync(descriptor) != 0 ||
-      ::close(descriptor) != 0) {
+  if (descriptor < 0 || ::fsync(descriptor) != 0 || ::close(descriptor) != 0) {
     throw std::runtime_error("cannot sync " + path.string());
   }
 }
@@ -92,7 +91,9 @@ int main(int argc, char** argv) {
     sync_path(plain / "optimizer.pt");
     sync_path(plain);
   };
-  const auto holdfast_save = [&] { checkpoints.save().wait(); };
+  const auto holdfast_save = [&] {
+    checkpoints.save().wait();
+  };
 
   Series ours("holdfast, hashed and durable");
   Series theirs("torch::save and fsync");

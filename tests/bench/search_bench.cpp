@@ -47,14 +47,13 @@ void fill(const fs::path& root, int count) {
       holdfast::parse_manifest(holdfast::ByteView(text));
   for (int i = 1; i <= count; ++i) {
     manifest.sequence = static_cast<std::uint64_t>(i);
-    const fs::path path = root /
-        holdfast::checkpoint_name(manifest.sequence, manifest.step);
+    const fs::path path =
+        root / holdfast::checkpoint_name(manifest.sequence, manifest.step);
     if (path == newest) {
       continue;
     }
     fs::create_directory(path);
-    fs::copy_file(
-        newest / holdfast::kStateName, path / holdfast::kStateName);
+    fs::copy_file(newest / holdfast::kStateName, path / holdfast::kStateName);
     std::ofstream(path / holdfast::kManifestName, std::ios::binary)
         << holdfast::manifest_text(manifest);
   }

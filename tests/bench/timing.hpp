@@ -13,8 +13,7 @@ template <class Work>
 double seconds(Work work) {
   const auto begin = std::chrono::steady_clock::now();
   work();
-  return std::chrono::duration<double>(
-             std::chrono::steady_clock::now() - begin)
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin)
       .count();
 }
 
@@ -30,9 +29,8 @@ class Series {
     std::vector<double> sorted = values_;
     std::sort(sorted.begin(), sorted.end());
     const std::size_t middle = sorted.size() / 2;
-    return sorted.size() % 2 == 1
-        ? sorted[middle]
-        : (sorted[middle - 1] + sorted[middle]) / 2;
+    return sorted.size() % 2 == 1 ? sorted[middle]
+                                  : (sorted[middle - 1] + sorted[middle]) / 2;
   }
   /// One row; the rate only where `bytes` are given.
   void print(double bytes = 0) const {

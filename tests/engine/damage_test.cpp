@@ -27,7 +27,8 @@ constexpr const char* kModel = "/model/model.safetensors";
 constexpr const char* kState = "/state.json";
 constexpr const char* kManifest = "/MANIFEST.json";
 
-/// Resumes, twice as a rule, from a disk whose checkpoint 3 of 3 cannot be used.
+/// Resumes, twice as a rule, from a disk whose checkpoint 3 of 3 cannot be
+/// used.
 void check_falls_back(
     const Disk& disk,
     Verdict verdict,
@@ -72,8 +73,7 @@ std::vector<Disk> three_checkpoints() {
 
 /// Puts the file of checkpoint 2 in the place of checkpoint 3's.
 void replace(const Disk& disk, const std::string& file) {
-  disk->write_file(
-      kNewest + file, disk->read_file(checkpoint_path(2) + file));
+  disk->write_file(kNewest + file, disk->read_file(checkpoint_path(2) + file));
 }
 
 std::uint64_t pick(std::mt19937_64& engine, std::uint64_t below) {
@@ -95,8 +95,9 @@ TEST_CASE("damage: every flipped bit of a manifest is found", "[damage]") {
   }
 }
 
-TEST_CASE("damage: random flipped bits of the other files are found",
-          "[damage]") {
+TEST_CASE(
+    "damage: random flipped bits of the other files are found",
+    "[damage]") {
   CAPTURE(test::seed());
   std::mt19937_64 engine(test::seed());
   for (const Disk& before : three_checkpoints()) {
@@ -134,8 +135,7 @@ TEST_CASE("damage: files cut or grown at any length are found", "[damage]") {
         CAPTURE(file, length);
         const Disk disk = before->snapshot();
         disk->truncate(file, length);
-        check_falls_back(
-            disk, Verdict::damaged, file != kNewest + kManifest);
+        check_falls_back(disk, Verdict::damaged, file != kNewest + kManifest);
       }
     }
   }
@@ -169,8 +169,7 @@ TEST_CASE("damage: wrong, zeroed and doubled blocks are found", "[damage]") {
         CAPTURE(file, block, to, from, i);
         const Disk disk = before->snapshot();
         disk->write_file(file, changed);
-        check_falls_back(
-            disk, Verdict::damaged, file != kNewest + kManifest);
+        check_falls_back(disk, Verdict::damaged, file != kNewest + kManifest);
       }
     }
   }
@@ -232,8 +231,9 @@ TEST_CASE("damage: a missing file makes a checkpoint incomplete", "[damage]") {
   }
 }
 
-TEST_CASE("damage: a quarantined checkpoint keeps its files and tells why",
-          "[damage]") {
+TEST_CASE(
+    "damage: a quarantined checkpoint keeps its files and tells why",
+    "[damage]") {
   const Disk disk = trained(3);
   disk->flip_bit(kNewest + kModel, 8 * 300);
   const Bytes model = disk->read_file(kNewest + kModel);
@@ -274,8 +274,9 @@ TEST_CASE("damage: what cannot be moved aside is not said to be", "[damage]") {
   check_falls_back(disk, Verdict::damaged, true);
 }
 
-TEST_CASE("damage: a damaged checkpoint of another run is not moved",
-          "[damage]") {
+TEST_CASE(
+    "damage: a damaged checkpoint of another run is not moved",
+    "[damage]") {
   const Disk disk = trained(3);
   edit_manifest(disk, kNewest, [](std::string& text) {
     const std::size_t at = text.find("\"run_id\":\"") + 10;
@@ -298,8 +299,9 @@ TEST_CASE("damage: nothing is moved by a resume that fails", "[damage]") {
   check_falls_back(disk, Verdict::damaged, true);
 }
 
-TEST_CASE("damage: nothing is moved before another one has been applied",
-          "[damage]") {
+TEST_CASE(
+    "damage: nothing is moved before another one has been applied",
+    "[damage]") {
   struct Fails {
     Values save_state() const {
       return {};
@@ -332,8 +334,9 @@ TEST_CASE("damage: nothing is moved before another one has been applied",
   }
 }
 
-TEST_CASE("damage: all checkpoints damaged is an error, every time",
-          "[damage]") {
+TEST_CASE(
+    "damage: all checkpoints damaged is an error, every time",
+    "[damage]") {
   const Disk disk = trained(3);
   disk->flip_bit(checkpoint_path(1) + kModel, 8 * 300);
   disk->truncate(checkpoint_path(2) + kState, 100);
@@ -348,7 +351,8 @@ TEST_CASE("damage: all checkpoints damaged is an error, every time",
     for (const std::string& piece :
          {kNewestName + ": incomplete: MANIFEST.json is missing",
           checkpoint_name(2, 2) + ": damaged: part 'state.json': 100 bytes",
-          checkpoint_name(1, 1) + ": damaged: part 'model/model.safetensors'"}) {
+          checkpoint_name(1, 1) +
+              ": damaged: part 'model/model.safetensors'"}) {
       CHECK_THAT(error->what(), contains(piece));
     }
     CHECK((first.empty() || first == error->what()));
@@ -367,8 +371,9 @@ TEST_CASE("damage: all checkpoints damaged is an error, every time",
   CHECK(run.fingerprint() == undisturbed(1));
 }
 
-TEST_CASE("damage: reads that differ are an error and move nothing",
-          "[damage][fault]") {
+TEST_CASE(
+    "damage: reads that differ are an error and move nothing",
+    "[damage][fault]") {
   for (const Disk& before : three_checkpoints()) {
     const std::vector<std::string> files = before->list_all();
     int once = 0;
@@ -409,8 +414,9 @@ TEST_CASE("damage: reads that differ are an error and move nothing",
   }
 }
 
-TEST_CASE("damage: a flipped bit in every read of a table is never a mismatch",
-          "[damage][fault]") {
+TEST_CASE(
+    "damage: a flipped bit in every read of a table is never a mismatch",
+    "[damage][fault]") {
   // The table of a safetensors file is parsed before its digest is known.
   const Disk before = trained(3);
   for (std::uint64_t bit = 64; bit < std::uint64_t{8} * 190; bit += 3) {
@@ -433,8 +439,9 @@ TEST_CASE("damage: a flipped bit in every read of a table is never a mismatch",
   }
 }
 
-TEST_CASE("damage: a lasting EIO is passed over and not moved",
-          "[damage][fault]") {
+TEST_CASE(
+    "damage: a lasting EIO is passed over and not moved",
+    "[damage][fault]") {
   for (const Disk& before : three_checkpoints()) {
     for (const std::string& file : files_of(before, kNewest)) {
       CAPTURE(file);
@@ -469,8 +476,9 @@ TEST_CASE("damage: an EIO that goes away costs nothing", "[damage][fault]") {
   CHECK(struck > 8);
 }
 
-TEST_CASE("damage: what may not be read is an error and not passed over",
-          "[damage][fault]") {
+TEST_CASE(
+    "damage: what may not be read is an error and not passed over",
+    "[damage][fault]") {
   const Disk before = trained(3);
   for (const std::string& file : files_of(before, kNewest)) {
     CAPTURE(file);
@@ -491,8 +499,9 @@ TEST_CASE("damage: what may not be read is an error and not passed over",
   }
 }
 
-TEST_CASE("damage: a newer format or an unknown codec ends the search",
-          "[damage]") {
+TEST_CASE(
+    "damage: a newer format or an unknown codec ends the search",
+    "[damage]") {
   Disk disk;
   std::string piece;
   SECTION("a newer major version") {
@@ -530,8 +539,9 @@ TEST_CASE("damage: a newer minor version is read", "[damage]") {
   CHECK(run.fingerprint() == undisturbed(3));
 }
 
-TEST_CASE("damage: a run goes on after a fallback as if it had been killed then",
-          "[damage]") {
+TEST_CASE(
+    "damage: a run goes on after a fallback as if it had been killed then",
+    "[damage]") {
   const Disk disk = trained(3);
   disk->flip_bit(kNewest + kModel, 8 * 300);
   ToyRun run(kRoot, keep_everything(disk));
@@ -543,8 +553,9 @@ TEST_CASE("damage: a run goes on after a fallback as if it had been killed then"
   CHECK(steps_of(run.manager.list()) == std::vector<std::int64_t>{1, 2, 3, 4});
 }
 
-TEST_CASE("damage: what was passed over holds nothing in retention",
-          "[damage]") {
+TEST_CASE(
+    "damage: what was passed over holds nothing in retention",
+    "[damage]") {
   // An incomplete checkpoint stays where it is. It must not be one of the
   // newest two that retention relies on.
   const Disk disk = trained(3);

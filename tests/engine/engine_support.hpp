@@ -6,8 +6,8 @@
 #include <support/toy_run.hpp>
 
 #include <holdfast/format/manifest.hpp>
-#include <holdfast/format/state_document.hpp>
 #include <holdfast/format/safetensors.hpp>
+#include <holdfast/format/state_document.hpp>
 #include <holdfast/io/zstd.hpp>
 #include <holdfast/store/catalog.hpp>
 #include <holdfast/store/names.hpp>
@@ -154,8 +154,8 @@ inline void edit_manifest(
   std::string text = disk->read_text(path);
   text.resize(text.size() - 48); // ,"xxh3_128":"<32 digits>"} and a newline
   edit(text);
-  text += ",\"xxh3_128\":\"" + digest_of(ByteView(std::string_view(text))).hex() +
-      "\"}\n";
+  text += ",\"xxh3_128\":\"" +
+      digest_of(ByteView(std::string_view(text))).hex() + "\"}\n";
   write_text(disk, path, text);
 }
 
@@ -193,14 +193,17 @@ struct Events {
   std::vector<Event> all;
 
   [[nodiscard]] EventHandler handler() {
-    return [this](const Event& event) { all.push_back(event); };
+    return [this](const Event& event) {
+      all.push_back(event);
+    };
   }
   [[nodiscard]] std::vector<Event> of(Event::Kind kind) const {
     std::vector<Event> result;
     std::copy_if(
-        all.begin(), all.end(), std::back_inserter(result), [&](const Event& e) {
-          return e.kind == kind;
-        });
+        all.begin(),
+        all.end(),
+        std::back_inserter(result),
+        [&](const Event& e) { return e.kind == kind; });
     return result;
   }
   [[nodiscard]] std::size_t count(Event::Kind kind) const {

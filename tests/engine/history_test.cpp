@@ -9,15 +9,16 @@ using holdfast::testing::FaultFileSystem;
 namespace {
 
 std::string run_of(const Disk& disk, std::int64_t step) {
-  return parse_manifest(disk->read_file(
-                            checkpoint_path(step) + "/" + kManifestName))
+  return parse_manifest(
+             disk->read_file(checkpoint_path(step) + "/" + kManifestName))
       .run_id;
 }
 
 } // namespace
 
-TEST_CASE("history: this run's checkpoints on this line, ascending",
-          "[history]") {
+TEST_CASE(
+    "history: this run's checkpoints on this line, ascending",
+    "[history]") {
   const Disk disk = trained(4);
   const auto root = disk->open_root(kRoot, Create::no);
   History history(*root);
@@ -73,8 +74,9 @@ TEST_CASE("history: as retention sees it", "[history]") {
   }
 }
 
-TEST_CASE("history: best is derived from manifests, the oldest of equals",
-          "[history]") {
+TEST_CASE(
+    "history: best is derived from manifests, the oldest of equals",
+    "[history]") {
   const Disk disk = new_disk();
   {
     ToyRun run(kRoot, keep_everything(disk));

@@ -42,9 +42,18 @@ std::vector<std::string> changes_in(const std::vector<std::string>& log) {
   std::vector<std::string> changes;
   for (const std::string& line : log) {
     for (const char* operation :
-         {"create_file ", "create_directory ", "open_lock_file ", "rename ",
-          "remove_file ", "remove_directory ", "point_symlink ", "write ",
-          "write_lock ", "reserve ", "sync", "try_lock "}) {
+         {"create_file ",
+          "create_directory ",
+          "open_lock_file ",
+          "rename ",
+          "remove_file ",
+          "remove_directory ",
+          "point_symlink ",
+          "write ",
+          "write_lock ",
+          "reserve ",
+          "sync",
+          "try_lock "}) {
       if (line.compare(0, std::string(operation).size(), operation) == 0) {
         changes.push_back(line);
       }
@@ -89,7 +98,8 @@ TEST_CASE("load: the current line counts, not the highest number", "[load]") {
   ToyParts parts;
   CHECK(load(kRoot, parts.set, *disk, clock).checkpoint->step == 1);
   // But any checkpoint can be named.
-  CHECK(load(checkpoint_path(3), parts.set, *disk, clock).checkpoint->step == 3);
+  CHECK(
+      load(checkpoint_path(3), parts.set, *disk, clock).checkpoint->step == 3);
 }
 
 TEST_CASE("load: some parts, and the others are left alone", "[load]") {
@@ -142,8 +152,9 @@ TEST_CASE("load: changes nothing on the disk and takes no lock", "[load]") {
   CHECK(disk->pending_operations() == 0);
 }
 
-TEST_CASE("load: works while a writer has the directory, which goes on",
-          "[load]") {
+TEST_CASE(
+    "load: works while a writer has the directory, which goes on",
+    "[load]") {
   const Disk disk = new_disk();
   ToyRun run(kRoot, keep_everything(disk));
   run.manager.resume();
@@ -172,8 +183,9 @@ TEST_CASE("load: holds off retention while it reads", "[load]") {
   });
   ManualClock clock;
   ToyParts parts;
-  CHECK(load(checkpoint_path(1), parts.set, *faulty, clock).checkpoint->step ==
-        1);
+  CHECK(
+      load(checkpoint_path(1), parts.set, *faulty, clock).checkpoint->step ==
+      1);
   CHECK(saved);
   CHECK(same(parts.model, model_after(1)));
   run.manager.save().wait();
@@ -184,21 +196,20 @@ TEST_CASE("load: nothing there, or nothing that can be used", "[load]") {
   const Disk disk = trained(2);
   ManualClock clock;
   ToyParts parts;
-  CHECK(
-      code_of([&] { load("runs/none", parts.set, *disk, clock); }) ==
-      "not_found");
+  CHECK(code_of([&] {
+          load("runs/none", parts.set, *disk, clock);
+        }) == "not_found");
   CHECK_FALSE(disk->exists("runs/none"));
   disk->make_directory("runs/empty");
-  CHECK(
-      code_of([&] { load("runs/empty", parts.set, *disk, clock); }) ==
-      "no_usable_checkpoint");
-  CHECK(
-      code_of([&] {
-        load("runs/a/ckpt-000009-step-9", parts.set, *disk, clock);
-      }) == "no_usable_checkpoint");
+  CHECK(code_of([&] {
+          load("runs/empty", parts.set, *disk, clock);
+        }) == "no_usable_checkpoint");
+  CHECK(code_of([&] {
+          load("runs/a/ckpt-000009-step-9", parts.set, *disk, clock);
+        }) == "no_usable_checkpoint");
   disk->flip_bit(checkpoint_path(2) + "/state.json", 80);
-  const auto error = error_of(
-      [&] { load(checkpoint_path(2), parts.set, *disk, clock); });
+  const auto error =
+      error_of([&] { load(checkpoint_path(2), parts.set, *disk, clock); });
   REQUIRE(error);
   CHECK(error->code() == ErrorCode::no_usable_checkpoint);
   CHECK_THAT(error->what(), contains("ckpt-000002-step-2: damaged: part"));
@@ -230,8 +241,7 @@ TEST_CASE("load: a failed load puts random state back", "[load]") {
   ToyParts parts;
   fails.engine = &parts.engine;
   parts.set.add("fails", make_part(fails));
-  CHECK_THROWS_AS(
-      load(kRoot, parts.set, *disk, clock), std::runtime_error);
+  CHECK_THROWS_AS(load(kRoot, parts.set, *disk, clock), std::runtime_error);
   CHECK(parts.engine == std::mt19937{7});
   CHECK(same(parts.model, ToyModel()));
 }

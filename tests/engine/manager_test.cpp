@@ -19,8 +19,7 @@ Options on(const std::shared_ptr<FileSystem>& disk) {
 }
 
 std::string uninterrupted(std::int64_t goal) {
-  ToyRun run(
-      "runs/a", on(std::make_shared<testing::MemoryFileSystem>()));
+  ToyRun run("runs/a", on(std::make_shared<testing::MemoryFileSystem>()));
   run.manager.resume();
   run.train(goal);
   return run.fingerprint();
@@ -28,8 +27,9 @@ std::string uninterrupted(std::int64_t goal) {
 
 } // namespace
 
-TEST_CASE("manager: a run that was cut at any step ends like one that was not",
-          "[engine]") {
+TEST_CASE(
+    "manager: a run that was cut at any step ends like one that was not",
+    "[engine]") {
   const std::string expected = uninterrupted(3);
   for (std::int64_t every : {1, 2, 3, 5}) {
     for (std::int64_t kill = 1; kill <= 15; ++kill) {
@@ -51,8 +51,9 @@ TEST_CASE("manager: a run that was cut at any step ends like one that was not",
 
 // --- when a save is due ------------------------------------------------------
 
-TEST_CASE("manager: saves every so many steps, epochs and seconds, any of them",
-          "[engine]") {
+TEST_CASE(
+    "manager: saves every so many steps, epochs and seconds, any of them",
+    "[engine]") {
   const Disk disk = new_disk();
   ManualClock clock;
   ToyRun run(
@@ -91,8 +92,9 @@ TEST_CASE("manager: saves every so many steps, epochs and seconds, any of them",
           {10, "every epoch;goal reached;"}});
 }
 
-TEST_CASE("manager: saves at the same steps however often it is killed",
-          "[engine]") {
+TEST_CASE(
+    "manager: saves at the same steps however often it is killed",
+    "[engine]") {
   const auto options = [](const Disk& disk) {
     return on(disk).keep_all().save_every(steps(3)).on_event({});
   };
@@ -115,8 +117,9 @@ TEST_CASE("manager: saves at the same steps however often it is killed",
   CHECK(steps_on(cut) == std::vector<std::int64_t>{3, 6, 9, 12, 15, 15});
 }
 
-TEST_CASE("manager: a timed save counts training time over all attempts",
-          "[engine]") {
+TEST_CASE(
+    "manager: a timed save counts training time over all attempts",
+    "[engine]") {
   const Disk disk = new_disk();
   const auto life = [&](int seconds) {
     ManualClock clock;
@@ -145,15 +148,17 @@ TEST_CASE("manager: a goal is a reason to save", "[engine]") {
   ToyRun run(kRoot, on(disk).keep_all().save_every(steps(100)));
   run.manager.resume();
   run.train(1);
-  CHECK(run.manager.latest()->reasons == std::vector<std::string>{
-                                             "goal reached"});
+  CHECK(
+      run.manager.latest()->reasons ==
+      std::vector<std::string>{"goal reached"});
   CHECK(run.manager.latest()->progress.epoch == 1);
 }
 
 // --- best, list, retention ---------------------------------------------------
 
-TEST_CASE("manager: a new best is saved and kept, whatever else is due",
-          "[engine]") {
+TEST_CASE(
+    "manager: a new best is saved and kept, whatever else is due",
+    "[engine]") {
   const Disk disk = new_disk();
   const auto options = [&] {
     return on(disk)
@@ -178,8 +183,9 @@ TEST_CASE("manager: a new best is saved and kept, whatever else is due",
     CHECK(run.manager.best("loss")->step == 5);
     CHECK(run.manager.best("score")->step == 8);
     CHECK_FALSE(run.manager.best("other"));
-    CHECK(run.manager.latest()->reasons == std::vector<std::string>{
-                                               "best score"});
+    CHECK(
+        run.manager.latest()->reasons ==
+        std::vector<std::string>{"best score"});
     run.manager.save();
     run.manager.save();
     run.manager.save();
@@ -199,8 +205,9 @@ TEST_CASE("manager: a new best is saved and kept, whatever else is due",
   CHECK(run.manager.best("loss")->metrics.values().at("loss") == 1);
 }
 
-TEST_CASE("manager: a saved metric of a save that was asked for counts as best",
-          "[engine]") {
+TEST_CASE(
+    "manager: a saved metric of a save that was asked for counts as best",
+    "[engine]") {
   ToyRun run(
       kRoot,
       on(new_disk()).save_every(steps(100)).keep_last(1).keep_best("loss"));
@@ -210,8 +217,9 @@ TEST_CASE("manager: a saved metric of a save that was asked for counts as best",
   CHECK(run.manager.list().size() == 1);
 }
 
-TEST_CASE("manager: keeps the newest two, the best, and what it came from",
-          "[engine]") {
+TEST_CASE(
+    "manager: keeps the newest two, the best, and what it came from",
+    "[engine]") {
   const Disk disk = new_disk();
   const auto options = [&] {
     return on(disk).save_every(steps(1)).keep_last(1).on_event({});
@@ -241,8 +249,9 @@ TEST_CASE("manager: keeps the newest two, the best, and what it came from",
   CHECK(steps_of(run.manager.list()) == std::vector<std::int64_t>{4, 7, 8});
 }
 
-TEST_CASE("manager: what is being read is not removed until it is free",
-          "[engine]") {
+TEST_CASE(
+    "manager: what is being read is not removed until it is free",
+    "[engine]") {
   const Disk disk = new_disk();
   Events events;
   ToyRun run(
@@ -270,8 +279,9 @@ TEST_CASE("manager: what is being read is not removed until it is free",
       checkpoint_name(2, 2));
 }
 
-TEST_CASE("manager: one that cannot be removed does not hold the others",
-          "[engine][fault]") {
+TEST_CASE(
+    "manager: one that cannot be removed does not hold the others",
+    "[engine][fault]") {
   const Disk disk = new_disk();
   const auto faulty = std::make_shared<FaultFileSystem>(disk);
   Events events;
@@ -280,11 +290,10 @@ TEST_CASE("manager: one that cannot be removed does not hold the others",
       on(faulty).save_every(steps(1)).keep_last(1).on_event(events.handler()));
   run.manager.resume();
   train_steps(run, 2);
-  faulty->plan(
-      Fault::error(EPERM)
-          .on({Operation::rename, Operation::remove_file})
-          .named(checkpoint_name(1, 1))
-          .for_ever());
+  faulty->plan(Fault::error(EPERM)
+                   .on({Operation::rename, Operation::remove_file})
+                   .named(checkpoint_name(1, 1))
+                   .for_ever());
   for (int i = 0; i < 3; ++i) {
     run.manager.step();
   }
@@ -352,14 +361,14 @@ TEST_CASE("manager: running means survive a resume in mid-epoch", "[engine]") {
   }
 }
 
-TEST_CASE("manager: a goal in steps ends ranges, and the epoch is not done",
-          "[engine]") {
+TEST_CASE(
+    "manager: a goal in steps ends ranges, and the epoch is not done",
+    "[engine]") {
   const Disk disk = new_disk();
   {
     Events events;
     ToyRun run(
-        kRoot,
-        on(disk).save_every(epochs(1)).on_event(events.handler()));
+        kRoot, on(disk).save_every(epochs(1)).on_event(events.handler()));
     run.manager.resume();
     int batches = 0;
     while (run.manager.running(steps(7))) {
@@ -394,8 +403,9 @@ TEST_CASE("manager: a goal in steps ends ranges, and the epoch is not done",
   CHECK(run.fingerprint() == whole.fingerprint());
 }
 
-TEST_CASE("manager: a goal at the last batch of an epoch lets the epoch end",
-          "[engine]") {
+TEST_CASE(
+    "manager: a goal at the last batch of an epoch lets the epoch end",
+    "[engine]") {
   ToyRun run(kRoot, on(new_disk()));
   run.manager.resume();
   while (run.manager.running(steps(5))) {
@@ -465,8 +475,9 @@ TEST_CASE("manager: a stop at any moment loses nothing", "[engine]") {
   }
 }
 
-TEST_CASE("manager: a loop that goes on after a stop is not saved every step",
-          "[engine]") {
+TEST_CASE(
+    "manager: a loop that goes on after a stop is not saved every step",
+    "[engine]") {
   // Without an attached loader nothing ends the inner loop.
   const Disk disk = new_disk();
   Manager manager(kRoot, on(disk).save_every(steps(100)).keep_all());
@@ -486,8 +497,9 @@ TEST_CASE("manager: a loop that goes on after a stop is not saved every step",
   CHECK(manager.list().size() == 2);
 }
 
-TEST_CASE("manager: a save between a batch and its step keeps the last position",
-          "[engine]") {
+TEST_CASE(
+    "manager: a save between a batch and its step keeps the last position",
+    "[engine]") {
   const Disk disk = new_disk();
   {
     ToyRun run(kRoot, on(disk).save_every(steps(100)));
@@ -507,8 +519,9 @@ TEST_CASE("manager: a save between a batch and its step keeps the last position"
   CHECK(run.loader.next() == std::vector<std::int64_t>{(2 * 7) % 5});
 }
 
-TEST_CASE("manager: a resume at the last batch of an epoch ends the epoch",
-          "[engine]") {
+TEST_CASE(
+    "manager: a resume at the last batch of an epoch ends the epoch",
+    "[engine]") {
   const Disk disk = new_disk();
   {
     ToyRun run(kRoot, on(disk).save_every(steps(5)));
@@ -529,10 +542,13 @@ TEST_CASE("manager: a resume at the last batch of an epoch ends the epoch",
 
 // --- going back --------------------------------------------------------------
 
-TEST_CASE("manager: going back begins a line that every later resume follows",
-          "[engine]") {
+TEST_CASE(
+    "manager: going back begins a line that every later resume follows",
+    "[engine]") {
   const Disk disk = trained(4);
-  const auto options = [&] { return keep_everything(disk); };
+  const auto options = [&] {
+    return keep_everything(disk);
+  };
   {
     ToyRun run(kRoot, options());
     const ResumeReport report =
@@ -563,13 +579,15 @@ TEST_CASE("manager: going back begins a line that every later resume follows",
   {
     // Another tag goes back again; so does a call without one, once.
     ToyRun run(kRoot, options());
-    CHECK(run.manager.resume_from(checkpoint_name(6, 3), "third")
-              .checkpoint->sequence == 6);
+    CHECK(
+        run.manager.resume_from(checkpoint_name(6, 3), "third")
+            .checkpoint->sequence == 6);
   }
   for (int i = 0; i < 2; ++i) {
     ToyRun run(kRoot, options());
-    CHECK(run.manager.resume_from(checkpoint_name(1, 1))
-              .checkpoint->sequence == 1);
+    CHECK(
+        run.manager.resume_from(checkpoint_name(1, 1)).checkpoint->sequence ==
+        1);
     CHECK(run.fingerprint() == undisturbed(1));
   }
   CHECK(catalog_of(disk).lines.size() == 3);
@@ -580,12 +598,12 @@ TEST_CASE("manager: going back begins a line that every later resume follows",
   }
   for (int i = 0; i < 2; ++i) {
     ToyRun run(kRoot, options());
-    CHECK(
-        code_of([&] {
-          run.manager.resume_from(checkpoint_name(2, 2), "fourth");
-        }) == "invalid_argument");
-    CHECK(code_of([&] { run.manager.start_fresh("fourth"); }) ==
-          "invalid_argument");
+    CHECK(code_of([&] {
+            run.manager.resume_from(checkpoint_name(2, 2), "fourth");
+          }) == "invalid_argument");
+    CHECK(code_of([&] {
+            run.manager.start_fresh("fourth");
+          }) == "invalid_argument");
     CHECK(run.fingerprint() == undisturbed(0));
   }
   CHECK(catalog_of(disk).lines.size() == 4);
@@ -638,13 +656,15 @@ TEST_CASE("manager: a fresh start on purpose, twice with one tag", "[engine]") {
     CHECK(steps_of(run.manager.list()) == std::vector<std::int64_t>{1});
   }
   ToyRun run(kRoot, keep_everything(disk));
-  CHECK(run.manager.start_fresh("again").checkpoint->name ==
-        checkpoint_name(5, 1));
+  CHECK(
+      run.manager.start_fresh("again").checkpoint->name ==
+      checkpoint_name(5, 1));
   CHECK(steps_on(disk) == std::vector<std::int64_t>{1, 2, 3, 1});
 }
 
-TEST_CASE("manager: killed in its very first save, a run starts afresh",
-          "[engine][fault]") {
+TEST_CASE(
+    "manager: killed in its very first save, a run starts afresh",
+    "[engine][fault]") {
   const Disk disk = new_disk();
   {
     const auto faulty = std::make_shared<FaultFileSystem>(disk);
@@ -664,8 +684,9 @@ TEST_CASE("manager: killed in its very first save, a run starts afresh",
   CHECK(run.manager.latest()->sequence == 2);
 }
 
-TEST_CASE("manager: all checkpoints deleted by hand is no fresh start",
-          "[engine]") {
+TEST_CASE(
+    "manager: all checkpoints deleted by hand is no fresh start",
+    "[engine]") {
   const Disk disk = trained(2);
   disk->remove(checkpoint_path(1));
   disk->remove(checkpoint_path(2));
@@ -719,8 +740,9 @@ struct Drawing {
 
 } // namespace
 
-TEST_CASE("manager: a part that fails while applying takes everything back",
-          "[engine]") {
+TEST_CASE(
+    "manager: a part that fails while applying takes everything back",
+    "[engine]") {
   const Disk disk = new_disk();
   const auto add = [](ToyRun& run, Picky& a, Picky& b, Drawing& drawing) {
     drawing.engine = &run.engine;
@@ -769,8 +791,9 @@ TEST_CASE("manager: a part that fails while applying takes everything back",
   }
 }
 
-TEST_CASE("manager: a capture that draws, or fails, moves no generator",
-          "[engine]") {
+TEST_CASE(
+    "manager: a capture that draws, or fails, moves no generator",
+    "[engine]") {
   const Disk disk = new_disk();
   ToyRun run(kRoot, keep_everything(disk));
   Drawing drawing;
@@ -789,8 +812,9 @@ TEST_CASE("manager: a capture that draws, or fails, moves no generator",
   CHECK(code_of([&] { run.manager.step(); }) == "not_capturable");
 }
 
-TEST_CASE("manager: random state is put back at the first begin in mid-epoch",
-          "[engine]") {
+TEST_CASE(
+    "manager: random state is put back at the first begin in mid-epoch",
+    "[engine]") {
   const Disk disk = trained(3);
   ToyRun run(kRoot, keep_everything(disk));
   run.manager.resume();
@@ -803,8 +827,9 @@ TEST_CASE("manager: random state is put back at the first begin in mid-epoch",
   CHECK_FALSE(run.fingerprint() == undisturbed(3));
 }
 
-TEST_CASE("manager: at the start of an epoch the begin draws as it always does",
-          "[engine]") {
+TEST_CASE(
+    "manager: at the start of an epoch the begin draws as it always does",
+    "[engine]") {
   const Disk disk = new_disk();
   {
     ToyRun run(kRoot, keep_everything(disk).save_every(epochs(1)));
@@ -820,8 +845,9 @@ TEST_CASE("manager: at the start of an epoch the begin draws as it always does",
   CHECK_FALSE(run.fingerprint() == before);
 }
 
-TEST_CASE("manager: a step drops the random state kept for a begin",
-          "[engine]") {
+TEST_CASE(
+    "manager: a step drops the random state kept for a begin",
+    "[engine]") {
   const Disk disk = trained(3);
   ToyRun run(kRoot, keep_everything(disk));
   run.manager.resume();
@@ -832,8 +858,9 @@ TEST_CASE("manager: a step drops the random state kept for a begin",
   CHECK(run.engine == engine);
 }
 
-TEST_CASE("manager: a loader of another manager is refused unchanged",
-          "[engine]") {
+TEST_CASE(
+    "manager: a loader of another manager is refused unchanged",
+    "[engine]") {
   struct Jealous final : Cursor {
     void attach(LoopControl* control) override {
       if (control != nullptr) {
@@ -862,10 +889,8 @@ TEST_CASE("manager: a loader of another manager is refused unchanged",
     State capture(const Names&) override {
       return {};
     }
-    std::unique_ptr<Restore> prepare(
-        const Saved&,
-        const Names&,
-        Mismatches&) override {
+    std::unique_ptr<Restore> prepare(const Saved&, const Names&, Mismatches&)
+        override {
       struct None final : Restore {
         void apply(const std::vector<const std::byte*>&) override {}
       };
@@ -895,8 +920,9 @@ TEST_CASE("manager: a loader of another manager is refused unchanged",
 
 // --- saves that fail ---------------------------------------------------------
 
-TEST_CASE("manager: a failing save is told, and thrown only after some in a row",
-          "[engine][fault]") {
+TEST_CASE(
+    "manager: a failing save is told, and thrown only after some in a row",
+    "[engine][fault]") {
   const Disk disk = trained(2);
   const auto faulty = std::make_shared<FaultFileSystem>(disk);
   Events events;
@@ -936,8 +962,9 @@ TEST_CASE("manager: with 0 a failing save never throws", "[engine][fault]") {
   }
 }
 
-TEST_CASE("manager: a full disk is not met again at every step",
-          "[engine][fault]") {
+TEST_CASE(
+    "manager: a full disk is not met again at every step",
+    "[engine][fault]") {
   const auto faulty = std::make_shared<FaultFileSystem>(new_disk());
   Events events;
   ToyRun run(
@@ -952,14 +979,18 @@ TEST_CASE("manager: a full disk is not met again at every step",
   CHECK(events.count(Event::Kind::save_failed) == 3);
 }
 
-TEST_CASE("manager: a full disk keeps every older checkpoint",
-          "[engine][fault]") {
+TEST_CASE(
+    "manager: a full disk keeps every older checkpoint",
+    "[engine][fault]") {
   const Disk disk = trained(2);
   const std::vector<std::string> before = disk->list_all();
   ToyRun run(kRoot, quiet_options(disk).keep_last(1).max_save_failures(0));
   run.manager.resume();
-  for (std::uint64_t room : {std::uint64_t{0}, std::uint64_t{1000},
-                             std::uint64_t{4000}, std::uint64_t{8000}}) {
+  for (std::uint64_t room :
+       {std::uint64_t{0},
+        std::uint64_t{1000},
+        std::uint64_t{4000},
+        std::uint64_t{8000}}) {
     CAPTURE(room);
     std::uint64_t used = 0;
     for (const std::string& path : disk->list_all()) {
@@ -976,8 +1007,9 @@ TEST_CASE("manager: a full disk keeps every older checkpoint",
   CHECK(run.manager.list().size() == 2);
 }
 
-TEST_CASE("manager: an unconfirmed checkpoint is nothing to rely on",
-          "[engine][fault]") {
+TEST_CASE(
+    "manager: an unconfirmed checkpoint is nothing to rely on",
+    "[engine][fault]") {
   const Disk disk = new_disk();
   const auto faulty = std::make_shared<FaultFileSystem>(disk);
   ToyRun run(kRoot, quiet_options(faulty).keep_last(1).max_save_failures(0));
@@ -998,8 +1030,7 @@ TEST_CASE("manager: events come in order and may throw", "[engine]") {
   const Disk disk = new_disk();
   std::vector<std::string> kinds;
   ToyRun run(
-      kRoot,
-      quiet_options(disk).keep_last(1).on_event([&](const Event& event) {
+      kRoot, quiet_options(disk).keep_last(1).on_event([&](const Event& event) {
         kinds.emplace_back(
             std::string(to_string(event.kind)) + " " + event.checkpoint);
         throw std::runtime_error("a handler that fails");
@@ -1016,8 +1047,9 @@ TEST_CASE("manager: events come in order and may throw", "[engine]") {
           "removed " + checkpoint_name(1, 1)});
 }
 
-TEST_CASE("manager: a tag of the run's own that changed breaks equality",
-          "[engine]") {
+TEST_CASE(
+    "manager: a tag of the run's own that changed breaks equality",
+    "[engine]") {
   const Disk disk = new_disk();
   {
     ToyRun run(kRoot, keep_everything(disk).tag("data", "v1"));
@@ -1034,8 +1066,9 @@ TEST_CASE("manager: a tag of the run's own that changed breaks equality",
   CHECK(report.differences[0].severity == Severity::breaks_bit_equality);
 }
 
-TEST_CASE("manager: what on_restored throws comes after everything is applied",
-          "[engine]") {
+TEST_CASE(
+    "manager: what on_restored throws comes after everything is applied",
+    "[engine]") {
   struct Hooked {
     Values save_state() const {
       return {};

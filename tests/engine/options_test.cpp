@@ -25,25 +25,24 @@ TEST_CASE("options: defaults", "[options]") {
 TEST_CASE("options: everything that was set, in chains", "[options]") {
   test::ManualClock clock;
   const auto disk = test::new_disk();
-  const Settings settings =
-      Options()
-          .save_every(steps(500))
-          .save_every(epochs(2))
-          .save_every(std::chrono::minutes(10))
-          .keep_last(5)
-          .keep_best("val_loss")
-          .keep_best("accuracy", Best::highest, 2)
-          .keep_one_per(std::chrono::hours(1))
-          .keep_younger_than(std::chrono::hours(24), 4)
-          .compression(zstd(7))
-          .lock_wait(std::chrono::milliseconds(1500))
-          .max_save_failures(0)
-          .tag("data", "v1")
-          .tag("config", "a b")
-          .on_event({})
-          .file_system(disk)
-          .clock(clock)
-          .resolve();
+  const Settings settings = Options()
+                                .save_every(steps(500))
+                                .save_every(epochs(2))
+                                .save_every(std::chrono::minutes(10))
+                                .keep_last(5)
+                                .keep_best("val_loss")
+                                .keep_best("accuracy", Best::highest, 2)
+                                .keep_one_per(std::chrono::hours(1))
+                                .keep_younger_than(std::chrono::hours(24), 4)
+                                .compression(zstd(7))
+                                .lock_wait(std::chrono::milliseconds(1500))
+                                .max_save_failures(0)
+                                .tag("data", "v1")
+                                .tag("config", "a b")
+                                .on_event({})
+                                .file_system(disk)
+                                .clock(clock)
+                                .resolve();
   REQUIRE(settings.triggers.size() == 3);
   CHECK(to_string(settings.triggers[0]) == "every 500 steps");
   CHECK(to_string(settings.triggers[1]) == "every 2 epochs");
@@ -72,10 +71,11 @@ TEST_CASE("options: everything that was set, in chains", "[options]") {
   CHECK(settings.clock == &clock);
 }
 
-TEST_CASE("options: another rule replaces the default, all keeps all",
-          "[options]") {
+TEST_CASE(
+    "options: another rule replaces the default, all keeps all",
+    "[options]") {
   CHECK_FALSE(Options().keep_best("loss").resolve().retention.last);
   CHECK_FALSE(Options().keep_all().resolve().retention.last);
-  CHECK_FALSE(Options().compression(uncompressed()).resolve()
-                  .compression.zstd_level);
+  CHECK_FALSE(
+      Options().compression(uncompressed()).resolve().compression.zstd_level);
 }

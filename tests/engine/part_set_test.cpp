@@ -19,9 +19,9 @@ TEST_CASE("part set: keeps its order and finds by name", "[parts]") {
   CHECK(parts.all()[1].name == "ant");
   CHECK(parts.find("ant") == &parts.all()[1]);
   CHECK(parts.find("bee") == nullptr);
-  CHECK(
-      code_of([&] { parts.add_reserved("rng", make_part(a)); }) ==
-      "duplicate_name");
+  CHECK(code_of([&] {
+          parts.add_reserved("rng", make_part(a));
+        }) == "duplicate_name");
 }
 
 TEST_CASE("part set: captured in order, random state as before it", "[parts]") {
@@ -117,8 +117,9 @@ TEST_CASE("random snapshot: puts back only what has moved", "[parts]") {
   CHECK(part.sets == 1);
 }
 
-TEST_CASE("random snapshot: positions of loaders only where asked for",
-          "[parts]") {
+TEST_CASE(
+    "random snapshot: positions of loaders only where asked for",
+    "[parts]") {
   ToyLoader loader{5};
   loader.load(2, 3);
   PartSet parts;

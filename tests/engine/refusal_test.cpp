@@ -214,8 +214,9 @@ TEST_CASE("refusal: a part the checkpoint lacks", "[refusal]") {
   CHECK(added == 3);
 }
 
-TEST_CASE("refusal: a mismatch never falls back to an older checkpoint",
-          "[refusal]") {
+TEST_CASE(
+    "refusal: a mismatch never falls back to an older checkpoint",
+    "[refusal]") {
   const Disk disk = new_disk();
   double added = 3;
   {
@@ -243,8 +244,7 @@ TEST_CASE("refusal: a second writer, until the first has ended", "[refusal]") {
   const auto error = error_of([&] { second.manager.resume(); });
   REQUIRE(error);
   CHECK(error->code() == ErrorCode::locked);
-  CHECK_THAT(
-      error->what(), contains("process " + std::to_string(::getpid())));
+  CHECK_THAT(error->what(), contains("process " + std::to_string(::getpid())));
   CHECK(second.fingerprint() == undisturbed(0));
   CHECK(code_of([&] { second.manager.start_fresh("x"); }) == "locked");
   first.reset();
@@ -370,8 +370,7 @@ TEST_CASE("refusal: a directory that may not be written", "[refusal][fault]") {
     CAPTURE(error);
     const Disk disk = before->snapshot();
     const auto faulty = std::make_shared<FaultFileSystem>(disk);
-    faulty->plan(
-        Fault::error(error).on(Operations::changes()).for_ever());
+    faulty->plan(Fault::error(error).on(Operations::changes()).for_ever());
     ToyRun run(kRoot, keep_everything(faulty));
     const std::string expected = error == EROFS ? "read_only"
         : error == ENOSPC                       ? "no_space"
@@ -393,8 +392,9 @@ TEST_CASE("refusal: a file in the place of the directory", "[refusal]") {
   CHECK(code_of([&] { run.manager.resume(); }) == "not_a_directory");
 }
 
-TEST_CASE("refusal: a directory that cannot be listed is not empty",
-          "[refusal][fault]") {
+TEST_CASE(
+    "refusal: a directory that cannot be listed is not empty",
+    "[refusal][fault]") {
   const auto faulty = std::make_shared<FaultFileSystem>(trained(2));
   faulty->plan(Fault::error(EIO).on({Operation::list}).for_ever());
   ToyRun run(kRoot, keep_everything(faulty));
@@ -421,9 +421,9 @@ TEST_CASE("refusal: calls before a resume and after it", "[refusal]") {
   double value = 0;
   CHECK(code_of([&] { manager.resume(); }) == "already_resumed");
   CHECK(code_of([&] { manager.start_fresh("x"); }) == "already_resumed");
-  CHECK(
-      code_of([&] { manager.resume_from(checkpoint_name(1, 1)); }) ==
-      "already_resumed");
+  CHECK(code_of([&] {
+          manager.resume_from(checkpoint_name(1, 1));
+        }) == "already_resumed");
   CHECK(code_of([&] { manager.add("value", value); }) == "already_resumed");
   CHECK(code_of([&] { (void)manager.epoch_mean("x"); }) == "unknown_metric");
 }
@@ -432,9 +432,15 @@ TEST_CASE("refusal: names of parts", "[refusal]") {
   Manager manager(kRoot, keep_everything(new_disk()));
   double value = 0;
   for (const std::string& name :
-       {std::string(), std::string("Model"), std::string("a b"),
-        std::string("a/b"), std::string(".."), std::string("a.b"),
-        std::string(65, 'a'), std::string("\xc3\xa4"), std::string("rng")}) {
+       {std::string(),
+        std::string("Model"),
+        std::string("a b"),
+        std::string("a/b"),
+        std::string(".."),
+        std::string("a.b"),
+        std::string(65, 'a'),
+        std::string("\xc3\xa4"),
+        std::string("rng")}) {
     CAPTURE(name);
     CHECK(code_of([&] { manager.add(name, value); }) == "invalid_argument");
   }
@@ -461,53 +467,55 @@ TEST_CASE("refusal: names of metrics", "[refusal]") {
   CHECK(run.manager.epoch() == 0);
 }
 
-TEST_CASE("refusal: tags of lines, and checkpoints to go back to",
-          "[refusal]") {
+TEST_CASE(
+    "refusal: tags of lines, and checkpoints to go back to",
+    "[refusal]") {
   const Disk disk = trained(2);
   const auto files = disk->list_all();
   ToyRun run(kRoot, keep_everything(disk));
   for (const std::string& tag :
-       {std::string(), std::string("a b"), std::string("A"),
-        std::string("a\n"), std::string(65, 'a'), std::string("../x")}) {
+       {std::string(),
+        std::string("a b"),
+        std::string("A"),
+        std::string("a\n"),
+        std::string(65, 'a'),
+        std::string("../x")}) {
     CAPTURE(tag);
     CHECK(code_of([&] { run.manager.start_fresh(tag); }) == "invalid_argument");
     if (!tag.empty()) {
-      CHECK(
-          code_of([&] {
-            run.manager.resume_from(checkpoint_name(1, 1), tag);
-          }) == "invalid_argument");
+      CHECK(code_of([&] {
+              run.manager.resume_from(checkpoint_name(1, 1), tag);
+            }) == "invalid_argument");
     }
   }
   for (const char* name :
        {"", "x", "/", "ckpt-1-step-1", "LOCK", "line-000003-from-000001"}) {
     CAPTURE(name);
-    CHECK(code_of([&] { run.manager.resume_from(name); }) ==
-          "invalid_argument");
+    CHECK(
+        code_of([&] { run.manager.resume_from(name); }) == "invalid_argument");
   }
   CHECK(disk->list_all() == files);
   // Of another directory.
   disk->copy(kRoot, "runs/b");
-  CHECK(
-      code_of([&] {
-        run.manager.resume_from("runs/b/" + checkpoint_name(1, 1));
-      }) == "invalid_argument");
+  CHECK(code_of([&] {
+          run.manager.resume_from("runs/b/" + checkpoint_name(1, 1));
+        }) == "invalid_argument");
   // Not there, damaged, of a number that is taken twice.
-  CHECK(
-      code_of([&] { run.manager.resume_from(checkpoint_name(7, 7)); }) ==
-      "incomplete");
+  CHECK(code_of([&] {
+          run.manager.resume_from(checkpoint_name(7, 7));
+        }) == "incomplete");
   disk->copy(checkpoint_path(2), checkpoint_path(2, 5));
-  CHECK(
-      code_of([&] { run.manager.resume_from(checkpoint_name(2, 2)); }) ==
-      "foreign");
+  CHECK(code_of([&] {
+          run.manager.resume_from(checkpoint_name(2, 2));
+        }) == "foreign");
   disk->remove(checkpoint_path(2, 5));
   disk->flip_bit(checkpoint_path(2) + "/state.json", 80);
-  CHECK(
-      code_of([&] { run.manager.resume_from(checkpoint_name(2, 2)); }) ==
-      "damaged");
+  CHECK(code_of([&] {
+          run.manager.resume_from(checkpoint_name(2, 2));
+        }) == "damaged");
   CHECK(catalog_of(disk).lines.empty());
   CHECK(run.fingerprint() == undisturbed(0));
-  CHECK(
-      run.manager.resume_from(checkpoint_path(1)).checkpoint->sequence == 1);
+  CHECK(run.manager.resume_from(checkpoint_path(1)).checkpoint->sequence == 1);
 }
 
 TEST_CASE("refusal: options that make no sense", "[refusal]") {
@@ -533,16 +541,16 @@ TEST_CASE("refusal: options that make no sense", "[refusal]") {
   CHECK(bad([&](Options& o) { o.save_every(Time(infinite)); }) == "save_every");
   CHECK(bad([](Options& o) { o.keep_last(0); }) == "keep_last");
   CHECK(bad([](Options& o) { o.keep_best(""); }) == "keep_best");
-  CHECK(
-      bad([](Options& o) { o.keep_best("loss", Best::lowest, 0); }) ==
-      "keep_best");
+  CHECK(bad([](Options& o) {
+          o.keep_best("loss", Best::lowest, 0);
+        }) == "keep_best");
   CHECK(bad([](Options& o) { o.keep_one_per(Time(0)); }) == "keep_one_per");
-  CHECK(
-      bad([&](Options& o) { o.keep_younger_than(Time(infinite)); }) ==
-      "keep_younger_than");
-  CHECK(
-      bad([](Options& o) { o.keep_younger_than(Time(-1)); }) ==
-      "keep_younger_than");
+  CHECK(bad([&](Options& o) {
+          o.keep_younger_than(Time(infinite));
+        }) == "keep_younger_than");
+  CHECK(bad([](Options& o) {
+          o.keep_younger_than(Time(-1));
+        }) == "keep_younger_than");
   CHECK(bad([](Options& o) { o.keep_all().keep_last(2); }) == "keep_all");
   CHECK(bad([](Options& o) { o.keep_best("a").keep_all(); }) == "keep_all");
   CHECK(bad([](Options& o) { o.compression(zstd(0)); }) == "compression");
@@ -550,14 +558,15 @@ TEST_CASE("refusal: options that make no sense", "[refusal]") {
   CHECK(bad([](Options& o) { o.compression(zstd(19)); }) == "no error");
   CHECK(bad([](Options& o) { o.lock_wait(Time(-1)); }) == "lock_wait");
   CHECK(bad([&](Options& o) { o.lock_wait(Time(infinite)); }) == "lock_wait");
-  CHECK(bad([](Options& o) { o.max_save_failures(-1); }) ==
-        "max_save_failures");
+  CHECK(
+      bad([](Options& o) { o.max_save_failures(-1); }) == "max_save_failures");
   CHECK(bad([](Options& o) { o.tag("A B", "x"); }) == "tag");
   CHECK(code_of([] { Manager manager(""); }) == "invalid_argument");
 }
 
-TEST_CASE("refusal: what cannot be captured is said before the disk is touched",
-          "[refusal]") {
+TEST_CASE(
+    "refusal: what cannot be captured is said before the disk is touched",
+    "[refusal]") {
   struct Refuses {
     Values save_state() const {
       ErrorDetails details;
@@ -577,8 +586,9 @@ TEST_CASE("refusal: what cannot be captured is said before the disk is touched",
   CHECK(faulty->operations() == 0);
 }
 
-TEST_CASE("refusal: tensors that no file can hold are said at the resume",
-          "[refusal]") {
+TEST_CASE(
+    "refusal: tensors that no file can hold are said at the resume",
+    "[refusal]") {
   const auto faulty = std::make_shared<FaultFileSystem>(new_disk());
   Manager manager(kRoot, keep_everything(faulty));
   auto part = std::make_unique<FreePart>();
@@ -607,30 +617,41 @@ TEST_CASE("refusal: a manifest that lies, with the right digest", "[refusal]") {
     Verdict verdict;
   };
   const Case change = GENERATE(
-      Case{"\"path\":\"model/model.safetensors\"",
-           "\"path\":\"../ckpt-000001-step-1/model\"",
-           Verdict::damaged},
-      Case{"\"path\":\"model/model.safetensors\"",
-           "\"path\":\"/etc/passwd\"",
-           Verdict::damaged},
-      Case{"\"path\":\"model/model.safetensors\"",
-           "\"path\":\"model/../../x\"",
-           Verdict::damaged},
-      Case{"\"path\":\"model/model.safetensors\"",
-           "\"path\":\"state.json\"",
-           Verdict::damaged},
-      Case{"\"path\":\"model/model.safetensors\"",
-           "\"path\":\"MANIFEST.json\"",
-           Verdict::damaged},
-      Case{"\"path\":\"state.json\"", "\"path\":\"value.json\"",
-           Verdict::incomplete},
-      Case{"{\"bytes\":320,", "{\"bytes\":4611686018427387904,",
-           Verdict::damaged},
+      Case{
+          "\"path\":\"model/model.safetensors\"",
+          "\"path\":\"../ckpt-000001-step-1/model\"",
+          Verdict::damaged},
+      Case{
+          "\"path\":\"model/model.safetensors\"",
+          "\"path\":\"/etc/passwd\"",
+          Verdict::damaged},
+      Case{
+          "\"path\":\"model/model.safetensors\"",
+          "\"path\":\"model/../../x\"",
+          Verdict::damaged},
+      Case{
+          "\"path\":\"model/model.safetensors\"",
+          "\"path\":\"state.json\"",
+          Verdict::damaged},
+      Case{
+          "\"path\":\"model/model.safetensors\"",
+          "\"path\":\"MANIFEST.json\"",
+          Verdict::damaged},
+      Case{
+          "\"path\":\"state.json\"",
+          "\"path\":\"value.json\"",
+          Verdict::incomplete},
+      Case{
+          "{\"bytes\":320,",
+          "{\"bytes\":4611686018427387904,",
+          Verdict::damaged},
       Case{"{\"bytes\":320,", "{\"bytes\":-1,", Verdict::damaged},
       Case{"{\"bytes\":320,", "{\"bytes\":1e3,", Verdict::damaged},
       Case{"\"step\":2,\"wall", "\"step\":1,\"wall", Verdict::foreign},
-      Case{"\"sequence\":2", "\"sequence\":18446744073709551615",
-           Verdict::damaged},
+      Case{
+          "\"sequence\":2",
+          "\"sequence\":18446744073709551615",
+          Verdict::damaged},
       Case{"{\"attempt\":0", "{\"attempt\":\"0\"", Verdict::damaged});
   CAPTURE(change.from, change.to);
   edit_manifest(disk, newest, [&](std::string& text) {
@@ -642,16 +663,18 @@ TEST_CASE("refusal: a manifest that lies, with the right digest", "[refusal]") {
     CHECK(report.checkpoint->step == 1);
     CHECK(run.fingerprint() == undisturbed(1));
     if (!report.passed_over.empty()) {
-      CHECK(to_string(report.passed_over[0].verdict) ==
-            std::string(to_string(change.verdict)));
+      CHECK(
+          to_string(report.passed_over[0].verdict) ==
+          std::string(to_string(change.verdict)));
     } else {
       CHECK(i == 1); // it could be moved aside
     }
   }
 }
 
-TEST_CASE("refusal: a state.json that lies, with the right digest",
-          "[refusal]") {
+TEST_CASE(
+    "refusal: a state.json that lies, with the right digest",
+    "[refusal]") {
   const Disk disk = trained(2);
   struct Case {
     const char* from;
@@ -659,28 +682,36 @@ TEST_CASE("refusal: a state.json that lies, with the right digest",
     const char* code;
   };
   const Case change = GENERATE(
-      Case{"\"file\":\"model/model.safetensors\"",
-           "\"file\":\"other/model.safetensors\"", "malformed_manifest"},
-      Case{"\"file\":\"model/model.safetensors\"",
-           "\"file\":\"../../secret\"", "malformed_manifest"},
-      Case{"\"file\":\"model/model.safetensors\"", "\"file\":\"state.json\"",
-           "malformed_tensors"},
-      Case{"\"file\":\"model/model.safetensors\"", "\"file\":\"\"",
-           "name_missing"},
+      Case{
+          "\"file\":\"model/model.safetensors\"",
+          "\"file\":\"other/model.safetensors\"",
+          "malformed_manifest"},
+      Case{
+          "\"file\":\"model/model.safetensors\"",
+          "\"file\":\"../../secret\"",
+          "malformed_manifest"},
+      Case{
+          "\"file\":\"model/model.safetensors\"",
+          "\"file\":\"state.json\"",
+          "malformed_tensors"},
+      Case{
+          "\"file\":\"model/model.safetensors\"",
+          "\"file\":\"\"",
+          "name_missing"},
       Case{"\"name\":\"schedule\"", "\"name\":\"model\"", "duplicate_name"},
       Case{"\"name\":\"moment\"", "\"name\":\"weight\"", "duplicate_name"},
-      Case{"\"name\":\"moment\"", "\"name\":\"momentum\"",
-           "malformed_tensors"},
+      Case{"\"name\":\"moment\"", "\"name\":\"momentum\"", "malformed_tensors"},
       Case{"\"kind\":\"module\"", "\"kind\":\"optimizer\"", "type_mismatch"},
       Case{"\"position\":2", "\"position\":2.5", "type_mismatch"},
       Case{"\"position\":2", "\"position\":\"2\"", "type_mismatch"},
       Case{"\"means\":{", "\"moans\":{", "name_missing"},
       Case{"\"ended\":false", "\"ended\":0", "type_mismatch"},
-      Case{"{\"engine\":", "{\"engine\":3,\"x\":",
-           "malformed_value"},
+      Case{"{\"engine\":", "{\"engine\":3,\"x\":", "malformed_value"},
       Case{"{\"engine\":", "[\"engine\":", "malformed_json"},
-      Case{"\"epoch\":0,\"step\":2", "\"epoch\":0,\"epoch\":0,\"step\":2",
-           "malformed_json"});
+      Case{
+          "\"epoch\":0,\"step\":2",
+          "\"epoch\":0,\"epoch\":0,\"step\":2",
+          "malformed_json"});
   CAPTURE(change.from, change.to);
   edit_part(disk, checkpoint_path(2), kStateName, [&](std::string& text) {
     replace_once(text, change.from, change.to);
@@ -695,28 +726,33 @@ TEST_CASE("refusal: a state.json that lies, with the right digest",
     CHECK(run.fingerprint() == undisturbed(0));
     CHECK(disk->list_all() == files);
     // Nor does going back to it begin a line.
-    CHECK(
-        code_of([&] { run.manager.resume_from(checkpoint_path(2)); }) ==
-        change.code);
+    CHECK(code_of([&] {
+            run.manager.resume_from(checkpoint_path(2));
+          }) == change.code);
     CHECK(catalog_of(disk).lines.empty());
   }
 }
 
-TEST_CASE("refusal: a tensor file that lies, with the right digest",
-          "[refusal]") {
+TEST_CASE(
+    "refusal: a tensor file that lies, with the right digest",
+    "[refusal]") {
   const Disk disk = trained(2);
   edit_part(
-      disk, checkpoint_path(2), "model/model.safetensors",
+      disk,
+      checkpoint_path(2),
+      "model/model.safetensors",
       [&](std::string& text) {
-        replace_once(text, "\"data_offsets\":[64,128]", "\"data_offsets\":[0,128] ");
+        replace_once(
+            text, "\"data_offsets\":[64,128]", "\"data_offsets\":[0,128] ");
       });
   ToyRun run(kRoot, keep_everything(disk));
   CHECK(code_of([&] { run.manager.resume(); }) == "malformed_tensors");
   CHECK(run.fingerprint() == undisturbed(0));
 }
 
-TEST_CASE("refusal: too little memory is an error like the others",
-          "[refusal]") {
+TEST_CASE(
+    "refusal: too little memory is an error like the others",
+    "[refusal]") {
   const Disk disk = trained(1);
   struct Huge final : Part {
     std::string kind() const override {
@@ -728,10 +764,8 @@ TEST_CASE("refusal: too little memory is an error like the others",
     State capture(const Names&) override {
       return {};
     }
-    std::unique_ptr<Restore> prepare(
-        const Saved&,
-        const Names&,
-        Mismatches&) override {
+    std::unique_ptr<Restore> prepare(const Saved&, const Names&, Mismatches&)
+        override {
       throw std::bad_alloc();
     }
   };

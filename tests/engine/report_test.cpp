@@ -18,7 +18,8 @@ ResumeReport resumed() {
   info.progress.batch = 118;
   report.checkpoint = info;
   report.parts = {
-      {"model", "module", 6, 1'000'000}, {"optimizer", "optimizer", 12, 200'000}};
+      {"model", "module", 6, 1'000'000},
+      {"optimizer", "optimizer", 12, 200'000}};
   return report;
 }
 

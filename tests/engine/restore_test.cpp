@@ -20,10 +20,8 @@ struct Noted final : Part {
   State capture(const Names&) override {
     return {};
   }
-  std::unique_ptr<Restore> prepare(
-      const Saved&,
-      const Names&,
-      Mismatches&) override {
+  std::unique_ptr<Restore> prepare(const Saved&, const Names&, Mismatches&)
+      override {
     struct Noting final : Restore {
       explicit Noting(Noted& noted) : part(noted) {}
       void apply(const std::vector<const std::byte*>&) override {
@@ -75,8 +73,7 @@ struct AllStages {
         disk->open_root(kRoot, Create::no)->open_directory(checkpoint);
     const Manifest manifest =
         parse_manifest(read_file(*directory, kManifestName, kMaxManifestBytes));
-    return PreparedRestore(
-        *directory, manifest, parts, Unregistered::refused);
+    return PreparedRestore(*directory, manifest, parts, Unregistered::refused);
   }
   void save() {
     Manager manager(kRoot, keep_everything(disk));
@@ -98,8 +95,9 @@ struct AllStages {
 
 } // namespace
 
-TEST_CASE("restore: applied in the order of stages, random state at the end",
-          "[restore]") {
+TEST_CASE(
+    "restore: applied in the order of stages, random state at the end",
+    "[restore]") {
   AllStages all;
   all.save();
   PreparedRestore restore = all.prepare();
@@ -156,8 +154,8 @@ TEST_CASE("restore: what failed is taken back, in reverse", "[restore]") {
 
 TEST_CASE("restore: one that is not applied changes nothing", "[restore]") {
   const Disk disk = trained(2);
-  const auto directory = disk->open_root(kRoot, Create::no)
-                             ->open_directory(checkpoint_name(2, 2));
+  const auto directory =
+      disk->open_root(kRoot, Create::no)->open_directory(checkpoint_name(2, 2));
   const Manifest manifest =
       parse_manifest(read_file(*directory, kManifestName, kMaxManifestBytes));
   ToyModel model;
@@ -170,17 +168,16 @@ TEST_CASE("restore: one that is not applied changes nothing", "[restore]") {
     CHECK(restore.engine().count("last_save") == 1);
   }
   CHECK(model.weight == ToyModel().weight);
-  CHECK(
-      code_of([&] {
-        PreparedRestore(*directory, manifest, parts, Unregistered::refused);
-      }) == "part_unexpected");
+  CHECK(code_of([&] {
+          PreparedRestore(*directory, manifest, parts, Unregistered::refused);
+        }) == "part_unexpected");
 }
 
 TEST_CASE("restore: wrong bytes are never applied", "[restore]") {
   const Disk disk = trained(2);
   disk->flip_bit(checkpoint_path(2) + "/model/model.safetensors", 8 * 300);
-  const auto directory = disk->open_root(kRoot, Create::no)
-                             ->open_directory(checkpoint_name(2, 2));
+  const auto directory =
+      disk->open_root(kRoot, Create::no)->open_directory(checkpoint_name(2, 2));
   const Manifest manifest =
       parse_manifest(read_file(*directory, kManifestName, kMaxManifestBytes));
   ToyModel model;

@@ -17,8 +17,9 @@ TEST_CASE("running means: the mean of the steps that reported it", "[means]") {
   CHECK(means.mean("rare") == 5);
 }
 
-TEST_CASE("running means: an unknown metric is an error that names it",
-          "[means]") {
+TEST_CASE(
+    "running means: an unknown metric is an error that names it",
+    "[means]") {
   RunningMeans means;
   const auto error = test::error_of([&] { (void)means.mean("loss"); });
   REQUIRE(error);
@@ -26,8 +27,9 @@ TEST_CASE("running means: an unknown metric is an error that names it",
   CHECK(error->name() == "loss");
 }
 
-TEST_CASE("running means: readable after the epoch until the next one's step",
-          "[means]") {
+TEST_CASE(
+    "running means: readable after the epoch until the next one's step",
+    "[means]") {
   RunningMeans means;
   means.add({{"loss", 1}, {"old", 1}});
   means.end_epoch();

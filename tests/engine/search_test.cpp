@@ -13,10 +13,9 @@ namespace {
 /// numbers of its name.
 Disk directory_of(int count) {
   const Disk disk = trained(1);
-  const std::string model = disk->read_text(
-      checkpoint_path(1) + "/model/model.safetensors");
-  const std::string state =
-      disk->read_text(checkpoint_path(1) + "/state.json");
+  const std::string model =
+      disk->read_text(checkpoint_path(1) + "/model/model.safetensors");
+  const std::string state = disk->read_text(checkpoint_path(1) + "/state.json");
   const Manifest first = parse_manifest(ByteView(std::string_view(
       disk->read_text(checkpoint_path(1) + "/MANIFEST.json"))));
   for (int i = 2; i <= count; ++i) {
@@ -54,18 +53,14 @@ Searched search_in(const Disk& disk) {
   parts.add("model", make_part(model));
   ManualClock clock;
   const SearchResult result = search(
-      *root,
-      scan(*root).search_order(),
-      parts,
-      Unregistered::ignored,
-      clock);
+      *root, scan(*root).search_order(), parts, Unregistered::ignored, clock);
   Searched searched;
   searched.step = result.found ? result.found->name.step : 0;
   searched.passed_over = result.passed_over.size();
   searched.operations = faulty->log().size();
   for (const std::string& line : faulty->log()) {
-    searched.manifests +=
-        line.find("open_file") == 0 && line.find("MANIFEST") != std::string::npos
+    searched.manifests += line.find("open_file") == 0 &&
+            line.find("MANIFEST") != std::string::npos
         ? 1
         : 0;
   }
@@ -74,8 +69,9 @@ Searched search_in(const Disk& disk) {
 
 } // namespace
 
-TEST_CASE("search: among 10,000 checkpoints opens only the newest",
-          "[search]") {
+TEST_CASE(
+    "search: among 10,000 checkpoints opens only the newest",
+    "[search]") {
   const Searched few = search_in(directory_of(3));
   const Disk disk = ten_thousand();
   const Searched many = search_in(disk);
@@ -86,8 +82,7 @@ TEST_CASE("search: among 10,000 checkpoints opens only the newest",
 
   // Damaged ones cost only what is opened of them.
   for (int step = 9'990; step <= 10'000; ++step) {
-    disk->flip_bit(
-        checkpoint_path(step) + "/model/model.safetensors", 8 * 300);
+    disk->flip_bit(checkpoint_path(step) + "/model/model.safetensors", 8 * 300);
   }
   const Searched damaged = search_in(disk);
   CHECK(damaged.step == 9'989);
@@ -103,8 +98,7 @@ TEST_CASE("search: among 10,000 checkpoints opens only the newest",
   CHECK(line.operations == few.operations);
 }
 
-TEST_CASE("search: a resume among 10,000 reads none but its own",
-          "[search]") {
+TEST_CASE("search: a resume among 10,000 reads none but its own", "[search]") {
   const Disk disk = ten_thousand();
   const auto faulty = std::make_shared<FaultFileSystem>(disk);
   ToyRun run(kRoot, keep_everything(faulty));
@@ -126,8 +120,9 @@ TEST_CASE("search: codes of verdicts", "[search]") {
   CHECK(code_of(Verdict::unsupported) == ErrorCode::unsupported_version);
 }
 
-TEST_CASE("search: a fresh start is allowed without a trace, or on a new line",
-          "[search]") {
+TEST_CASE(
+    "search: a fresh start is allowed without a trace, or on a new line",
+    "[search]") {
   const Disk disk = new_disk();
   const auto root = disk->open_root(kRoot, Create::yes);
   const auto fresh = [&](const LockMark& mark) {
@@ -138,8 +133,7 @@ TEST_CASE("search: a fresh start is allowed without a trace, or on a new line",
   CHECK(fresh({9, 9}) == "no_usable_checkpoint");
   const std::string path = std::string(kRoot) + "/";
   SECTION("a quarantined one") {
-    disk->make_directory(
-        path + ".bad-000003-0123456789abcdef0123456789abcdef");
+    disk->make_directory(path + ".bad-000003-0123456789abcdef0123456789abcdef");
     REQUIRE(scan(*root).has_trace());
     CHECK(fresh({3, 0}) == "no_usable_checkpoint");
     // A line from nothing after it.
@@ -150,8 +144,7 @@ TEST_CASE("search: a fresh start is allowed without a trace, or on a new line",
   }
   SECTION("a quarantined one on the new line") {
     write_text(disk, path + line_name(4, 0), "x");
-    disk->make_directory(
-        path + ".bad-000005-0123456789abcdef0123456789abcdef");
+    disk->make_directory(path + ".bad-000005-0123456789abcdef0123456789abcdef");
     CHECK(fresh({5, 0}) == "no_usable_checkpoint");
   }
   SECTION("a line that goes on from a checkpoint") {
@@ -171,10 +164,10 @@ TEST_CASE("search: a fresh start is allowed without a trace, or on a new line",
     PassedOver other;
     other.name = "ckpt-000001-step-1";
     other.reason = "why";
-    const auto error = error_of(
-        [&] { require_fresh(*root, scan(*root), {0, 0}, {other}); });
+    const auto error = error_of([&] {
+      require_fresh(*root, scan(*root), {0, 0}, {other});
+    });
     REQUIRE(error);
-    CHECK_THAT(
-        error->what(), contains("ckpt-000001-step-1: damaged: why"));
+    CHECK_THAT(error->what(), contains("ckpt-000001-step-1: damaged: why"));
   }
 }

@@ -91,7 +91,8 @@ TEST_CASE("write: files, table and digests of a checkpoint", "[write]") {
   }
   CHECK(source->largest <= std::size_t{512} << 10);
   const std::string path = checkpoint_path(1, 0);
-  const Manifest manifest = parse_manifest(disk->read_file(path + "/MANIFEST.json"));
+  const Manifest manifest =
+      parse_manifest(disk->read_file(path + "/MANIFEST.json"));
   REQUIRE(manifest.parts.size() == 3);
   CHECK(manifest.parts[0].path == "net/model.safetensors");
   CHECK(manifest.parts[0].bytes == plan.layouts[0].file_bytes());

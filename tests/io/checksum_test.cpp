@@ -25,8 +25,7 @@ TEST_CASE("checksum: known texts have XXH3-128's published digests", "[io]") {
   CHECK(hex_of("") == "99aa06d3014798d86001c324468d497f");
   CHECK(hex_of("a") == "a96faf705af16834e6c632b61e964e1f");
   CHECK(hex_of("abc") == "06b05ab6733a618578af5f94892f3950");
-  CHECK(
-      hex_of(std::string(1000, 'x')) == "50a1af5a5f2dcf01c0a4877b962cba82");
+  CHECK(hex_of(std::string(1000, 'x')) == "50a1af5a5f2dcf01c0a4877b962cba82");
 }
 
 TEST_CASE("checksum: the digest does not depend on the cuts", "[io]") {
@@ -38,8 +37,7 @@ TEST_CASE("checksum: the digest does not depend on the cuts", "[io]") {
     const Digest128 whole = digest_of(bytes);
     Hasher hasher;
     for (std::size_t i = 0; i < size;) {
-      const std::size_t count =
-          std::min<std::size_t>(engine() % 700, size - i);
+      const std::size_t count = std::min<std::size_t>(engine() % 700, size - i);
       hasher.update(ByteView(bytes).subview(i, count));
       i += count;
     }
@@ -80,7 +78,9 @@ TEST_CASE("checksum: hex goes both ways and is strict", "[io]") {
   CHECK_FALSE(Digest128::from_hex("0123456789abcdeg00000000000000ff"));
 }
 
-TEST_CASE("checksum: a hashing sink counts and passes on what goes by", "[io]") {
+TEST_CASE(
+    "checksum: a hashing sink counts and passes on what goes by",
+    "[io]") {
   class Collector final : public ByteSink {
    public:
     void write(ByteView bytes) override {
@@ -110,9 +110,9 @@ TEST_CASE("checksum: what was not written is not hashed", "[io][fault]") {
   };
   FullSink full;
   HashingSink sink(full);
-  CHECK(
-      code_of([&] { sink.write(ByteView(std::string_view("x"))); }) ==
-      "no_space");
+  CHECK(code_of([&] {
+          sink.write(ByteView(std::string_view("x")));
+        }) == "no_space");
   CHECK(sink.bytes() == 0);
   CHECK(sink.digest().hex() == hex_of(""));
 }

@@ -105,7 +105,8 @@ TEST_CASE(
 TEST_CASE(
     "posix file system: an error of any call surfaces with its errno",
     "[io][fault]") {
-  const int error = GENERATE(EIO, ENOSPC, EACCES, EDQUOT, EROFS, EMFILE, ESTALE);
+  const int error =
+      GENERATE(EIO, ENOSPC, EACCES, EDQUOT, EROFS, EMFILE, ESTALE);
   CAPTURE(error);
   const std::map<int, std::string> codes = {
       {EIO, "io_error"},
@@ -197,13 +198,16 @@ TEST_CASE("posix file system: a failed sync is never repeated", "[io][fault]") {
   const auto calls_before = injected.count("fsync");
   CHECK(code_of([&] { file->sync(); }) == "io_error");
   CHECK(code_of([&] { lock->sync(); }) == "io_error");
-  CHECK(code_of([&] { file->write(ByteView(std::string_view("y"))); }) ==
-        "io_error");
+  CHECK(code_of([&] {
+          file->write(ByteView(std::string_view("y")));
+        }) == "io_error");
   CHECK(injected.count("fsync") == calls_before);
   file->close();
 }
 
-TEST_CASE("posix file system: nothing is written after a failed write", "[io][fault]") {
+TEST_CASE(
+    "posix file system: nothing is written after a failed write",
+    "[io][fault]") {
   const TemporaryDirectory directory;
   InjectedCalls injected;
   PosixFileSystem file_system(injected.calls());
@@ -244,7 +248,9 @@ TEST_CASE(
   CHECK(code_of([&] { file->sync(); }) == "io_error");
 }
 
-TEST_CASE("posix file system: a full disk shows when space is reserved", "[io][fault]") {
+TEST_CASE(
+    "posix file system: a full disk shows when space is reserved",
+    "[io][fault]") {
   const TemporaryDirectory directory;
   InjectedCalls injected;
   PosixFileSystem file_system(injected.calls());
@@ -279,7 +285,8 @@ TEST_CASE("posix file system: large writes end at aligned offsets", "[io]") {
   file->write(ByteView(bytes).subview(0, 5));
   file->write(ByteView(bytes).subview(5, bytes.size() - 5));
   file->close();
-  CHECK(injected.count("pwrite") == 4); // 5 bytes, to 8 MiB, to 16 MiB, the rest.
+  CHECK(
+      injected.count("pwrite") == 4); // 5 bytes, to 8 MiB, to 16 MiB, the rest.
   CHECK(injected.count("start_writeback") == 2);
   CHECK((read_file(*root, "f", bytes.size()) == bytes));
 }
@@ -312,8 +319,9 @@ TEST_CASE("posix file system: a new root is durable name by name", "[io]") {
         std::vector<std::string>{
             "mkdirat", "fsync", "mkdirat", "fsync", "mkdirat", "fsync"});
     CHECK(
-        get_file(*file_system.open_root(directory.path("a/b/c"), Create::no),
-                 "f") == "x");
+        get_file(
+            *file_system.open_root(directory.path("a/b/c"), Create::no), "f") ==
+        "x");
   }
   SECTION("one that is there may have a name that was never synced") {
     (void)file_system.open_root(directory.path(), Create::no);
@@ -342,13 +350,13 @@ TEST_CASE("posix file system: a new root is durable name by name", "[io]") {
     }
   }
   SECTION("a path is not empty") {
-    CHECK(
-        code_of([&] { (void)file_system.open_root("", Create::yes); }) ==
-        "invalid_argument");
+    CHECK(code_of([&] {
+            (void)file_system.open_root("", Create::yes);
+          }) == "invalid_argument");
     const std::string with_nul("a\0b", 3);
-    CHECK(
-        code_of([&] { (void)file_system.open_root(with_nul, Create::yes); }) ==
-        "invalid_argument");
+    CHECK(code_of([&] {
+            (void)file_system.open_root(with_nul, Create::yes);
+          }) == "invalid_argument");
   }
 }
 
@@ -364,7 +372,9 @@ TEST_CASE("posix file system: a pipe neither blocks nor opens", "[io]") {
   CHECK(root->list().empty());
 }
 
-TEST_CASE("posix file system: answers of systems without locks", "[io][fault]") {
+TEST_CASE(
+    "posix file system: answers of systems without locks",
+    "[io][fault]") {
   const TemporaryDirectory directory;
   InjectedCalls injected;
   PosixFileSystem file_system(injected.calls());
@@ -429,7 +439,9 @@ TEST_CASE(
   CHECK(other->try_lock() == LockResult::acquired);
 }
 
-TEST_CASE("posix file system: remove_tree meets entries that vanish", "[io][fault]") {
+TEST_CASE(
+    "posix file system: remove_tree meets entries that vanish",
+    "[io][fault]") {
   // The listing names what is gone when its turn comes: every unlink of a file
   // happens, and then says that there was nothing.
   const TemporaryDirectory directory;
@@ -443,7 +455,9 @@ TEST_CASE("posix file system: remove_tree meets entries that vanish", "[io][faul
   CHECK_FALSE(root->exists("d"));
 }
 
-TEST_CASE("posix file system: a read that fails is no end of a list", "[io][fault]") {
+TEST_CASE(
+    "posix file system: a read that fails is no end of a list",
+    "[io][fault]") {
   const TemporaryDirectory directory;
   InjectedCalls injected;
   PosixFileSystem file_system(injected.calls());
@@ -457,7 +471,9 @@ TEST_CASE("posix file system: a read that fails is no end of a list", "[io][faul
   }
 }
 
-TEST_CASE("posix file system: a link that cannot be moved leaves nothing", "[io][fault]") {
+TEST_CASE(
+    "posix file system: a link that cannot be moved leaves nothing",
+    "[io][fault]") {
   const TemporaryDirectory directory;
   InjectedCalls injected;
   PosixFileSystem file_system(injected.calls());
@@ -468,7 +484,9 @@ TEST_CASE("posix file system: a link that cannot be moved leaves nothing", "[io]
   CHECK(listing(*root) == std::vector<std::string>{"s:symlink"});
 }
 
-TEST_CASE("posix file system: what was reserved too much is given back", "[io]") {
+TEST_CASE(
+    "posix file system: what was reserved too much is given back",
+    "[io]") {
   const TemporaryDirectory directory;
   InjectedCalls injected;
   PosixFileSystem file_system(injected.calls());
@@ -514,6 +532,7 @@ TEST_CASE("posix file system: read_file meets a file that grows", "[io]") {
   };
   Growing growing;
   CHECK(ByteView(detail::read_all(growing, 5, "f")).text() == "grown");
-  CHECK(code_of([&] { (void)detail::read_all(growing, 4, "f"); }) ==
-        "limit_exceeded");
+  CHECK(code_of([&] {
+          (void)detail::read_all(growing, 4, "f");
+        }) == "limit_exceeded");
 }

@@ -89,8 +89,8 @@ TEST_CASE("process: a process counts as gone only if that is known", "[io]") {
     REQUIRE(::waitpid(child, nullptr, 0) == child);
   }
   SECTION("a number that no process can have tells nothing") {
-    for (const std::int64_t pid : {std::int64_t{0}, std::int64_t{-1},
-                                   std::int64_t{1} << 40}) {
+    for (const std::int64_t pid :
+         {std::int64_t{0}, std::int64_t{-1}, std::int64_t{1} << 40}) {
       gone.pid = pid;
       CHECK(may_be_alive(gone));
     }
@@ -102,8 +102,7 @@ TEST_CASE("process: a forked child has another generation", "[io][fork]") {
   CHECK(fork_generation() == ours);
   CHECK(in_child([&] {
     const std::uint64_t childs = fork_generation();
-    return childs != ours && fork_generation() == childs &&
-        in_child([&] {
+    return childs != ours && fork_generation() == childs && in_child([&] {
              return fork_generation() != childs && fork_generation() != ours;
            });
   }));

@@ -84,8 +84,7 @@ Bytes compress(
   ZstdSink sink(stored, level, max_frame);
   const std::size_t unit = border_every == 0 ? plain.size() : border_every;
   for (std::size_t i = 0; i < plain.size(); i += unit) {
-    sink.write(
-        ByteView(plain).subview(i, std::min(unit, plain.size() - i)));
+    sink.write(ByteView(plain).subview(i, std::min(unit, plain.size() - i)));
     if (border_every != 0) {
       sink.border();
     }
@@ -164,7 +163,8 @@ TEST_CASE("zstd: what is written comes back, whatever the cuts", "[io]") {
   const Bytes random = random_bytes(size, from_seed);
   const Bytes repetitive = repetitive_bytes(size, from_seed);
   for (const Bytes* plain : {&random, &repetitive}) {
-    for (const std::size_t frame : {std::size_t{1000}, ZstdSink::kMaxFrameBytes}) {
+    for (const std::size_t frame :
+         {std::size_t{1000}, ZstdSink::kMaxFrameBytes}) {
       for (const std::size_t border : {std::size_t{0}, std::size_t{777}}) {
         const Bytes stored = compress(*plain, frame, border);
         CHECK(decompress(stored, size) == *plain);
@@ -177,8 +177,7 @@ TEST_CASE("zstd: what is written comes back, whatever the cuts", "[io]") {
 TEST_CASE("zstd: repetitive bytes get smaller, at every level", "[io]") {
   const Bytes plain = repetitive_bytes(100'000, seed());
   for (int level = 1; level <= 19; level += 6) {
-    const Bytes stored =
-        compress(plain, ZstdSink::kMaxFrameBytes, 0, level);
+    const Bytes stored = compress(plain, ZstdSink::kMaxFrameBytes, 0, level);
     CHECK(stored.size() < plain.size() / 10);
     CHECK(decompress(stored, plain.size()) == plain);
   }
@@ -227,8 +226,7 @@ TEST_CASE("zstd: frames are cut at borders and at the limit", "[io]") {
         sizes[i]);
     CHECK(
         ZSTD_findFrameCompressedSize(
-            bytes.data() + stored_at, bytes.size() - stored_at) ==
-        stored_size);
+            bytes.data() + stored_at, bytes.size() - stored_at) == stored_size);
     // Bit 2 of the frame header's descriptor: a checksum follows.
     CHECK((bytes[stored_at + 4] & std::byte{0x04}) == std::byte{0x04});
     Bytes out(sizes[i]);
@@ -243,7 +241,9 @@ TEST_CASE("zstd: frames are cut at borders and at the limit", "[io]") {
   CHECK(stored_at + 8 == table_at);
 }
 
-TEST_CASE("zstd: the zstd program gives the plain bytes back", "[io][interop]") {
+TEST_CASE(
+    "zstd: the zstd program gives the plain bytes back",
+    "[io][interop]") {
   if (std::system("zstd --version > /dev/null 2>&1") != 0) {
     WARN("SKIPPED: no zstd program here");
     return;
@@ -346,9 +346,9 @@ TEST_CASE("zstd: the declared size is the size, to the byte", "[io][damage]") {
     CAPTURE(declared);
     CHECK(code_of_decompressing(stored, declared) == "malformed_compression");
     // Byte by byte: nothing beyond the declared size comes out before.
-    CHECK(
-        code_of([&] { (void)decompress(stored, declared, 1); }) ==
-        "malformed_compression");
+    CHECK(code_of([&] {
+            (void)decompress(stored, declared, 1);
+          }) == "malformed_compression");
   }
   // Too large a frame is refused before any of it is decompressed.
   MemorySource too_large(stored);
@@ -417,8 +417,23 @@ TEST_CASE("zstd: a window beyond 2^27 is refused", "[io][damage]") {
   // window 2^(10 + exponent); size 4; then one raw last block of 4 bytes.
   const auto frame_with = [](unsigned exponent, unsigned mantissa = 0) {
     const std::vector<unsigned> values = {
-        0x28, 0xB5, 0x2F, 0xFD, 0x80, exponent << 3 | mantissa, 4, 0,
-        0,    0,    0x21, 0,    0,    'a',           'b', 'c', 'd'};
+        0x28,
+        0xB5,
+        0x2F,
+        0xFD,
+        0x80,
+        exponent << 3 | mantissa,
+        4,
+        0,
+        0,
+        0,
+        0x21,
+        0,
+        0,
+        'a',
+        'b',
+        'c',
+        'd'};
     Bytes frame;
     for (const unsigned value : values) {
       frame.push_back(static_cast<std::byte>(value));
@@ -426,8 +441,7 @@ TEST_CASE("zstd: a window beyond 2^27 is refused", "[io][damage]") {
     return frame;
   };
   CHECK(ByteView(decompress(frame_with(17), 4)).text() == "abcd");
-  CHECK(
-      code_of_decompressing(frame_with(17, 1), 4) == "malformed_compression");
+  CHECK(code_of_decompressing(frame_with(17, 1), 4) == "malformed_compression");
   CHECK(code_of_decompressing(frame_with(18), 4) == "malformed_compression");
   CHECK(code_of_decompressing(frame_with(21), 4) == "malformed_compression");
 }
@@ -476,10 +490,9 @@ TEST_CASE("zstd: the sink checks its arguments and its order", "[io]") {
     CHECK(code_of([&] { ZstdSink sink(stored, level); }) == refused);
   }
   CHECK(code_of([&] { ZstdSink sink(stored, 1, 0); }) == refused);
-  CHECK(
-      code_of([&] {
-        ZstdSink sink(stored, 1, ZstdSink::kMaxFrameBytes + 1);
-      }) == refused);
+  CHECK(code_of([&] {
+          ZstdSink sink(stored, 1, ZstdSink::kMaxFrameBytes + 1);
+        }) == refused);
   ZstdSink sink(stored, 1);
   sink.finish();
   const ByteView byte(std::string_view("x"));
@@ -512,9 +525,9 @@ TEST_CASE("zstd: errors of the stored source pass through", "[io][fault]") {
   BrokenSource broken;
   ZstdSource source(broken, 10);
   Bytes into(10);
-  CHECK(
-      code_of([&] { (void)source.read(into.data(), into.size()); }) ==
-      "io_error");
+  CHECK(code_of([&] {
+          (void)source.read(into.data(), into.size());
+        }) == "io_error");
 }
 
 TEST_CASE("zstd: a source that failed stays failed", "[io][fault]") {
@@ -537,7 +550,9 @@ TEST_CASE("zstd: a source that failed stays failed", "[io][fault]") {
   FlakySource flaky(stored);
   ZstdSource source(flaky, 5000);
   Bytes into(5000);
-  const auto read = [&] { (void)source.read(into.data(), into.size()); };
+  const auto read = [&] {
+    (void)source.read(into.data(), into.size());
+  };
   CHECK(code_of(read) == "io_error");
   CHECK(code_of(read) == "malformed_compression");
 }

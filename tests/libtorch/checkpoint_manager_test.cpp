@@ -116,17 +116,16 @@ void manage(const std::string& directory, Run& run, Use use) {
       run.scheduler,
       named("mean", run.mean),
       named("curriculum", run.curriculum)};
-  static_assert(
-      std::is_same_v<
-          decltype(checkpoints),
-          CheckpointManager<
-              Named<std::int64_t>,
-              Network,
-              Named<std::mt19937>,
-              optim::Adam,
-              optim::StepLR,
-              Named<at::Tensor>,
-              Named<Curriculum>>>);
+  static_assert(std::is_same_v<
+                decltype(checkpoints),
+                CheckpointManager<
+                    Named<std::int64_t>,
+                    Network,
+                    Named<std::mt19937>,
+                    optim::Adam,
+                    optim::StepLR,
+                    Named<at::Tensor>,
+                    Named<Curriculum>>>);
   checkpoints.add("phase", run.phase);
   checkpoints.add("average", run.average);
   use(checkpoints);
@@ -250,12 +249,11 @@ TEST_CASE("checkpoint manager: containers of modules") {
   torch::nn::AnyModule any{torch::nn::Linear(2, 2)};
   CheckpointManager checkpoints{
       directory.path(), quiet(), sequential, named("any", any)};
-  static_assert(
-      std::is_same_v<
-          decltype(checkpoints),
-          CheckpointManager<
-              torch::nn::Sequential,
-              Named<torch::nn::AnyModule>>>);
+  static_assert(std::is_same_v<
+                decltype(checkpoints),
+                CheckpointManager<
+                    torch::nn::Sequential,
+                    Named<torch::nn::AnyModule>>>);
   checkpoints.resume();
   checkpoints.save().wait();
 
@@ -347,9 +345,11 @@ TEST_CASE("checkpoint manager: two networks that play against each other") {
     Network generator;
     Network discriminator;
     optim::Adam generator_optimizer{
-        generator->parameters(), optim::AdamOptions(0.01)};
+        generator->parameters(),
+        optim::AdamOptions(0.01)};
     optim::SGD discriminator_optimizer{
-        discriminator->parameters(), optim::SGDOptions(0.02).momentum(0.9)};
+        discriminator->parameters(),
+        optim::SGDOptions(0.02).momentum(0.9)};
 
     void play(Manager* checkpoints, int from, int to) {
       for (int step = from; step < to; ++step) {
@@ -461,12 +461,12 @@ TEST_CASE("checkpoint manager: load for inference and fine-tuning") {
 
   Network untouched;
   const at::Tensor weight = untouched->input->weight.detach().clone();
-  CHECK(
-      code_of([&] { load(directory.path("nothing"), untouched); }) ==
-      "not_found");
-  CHECK(
-      code_of([&] { load(first, untouched, named("other", samples)); }) ==
-      "part_missing");
+  CHECK(code_of([&] {
+          load(directory.path("nothing"), untouched);
+        }) == "not_found");
+  CHECK(code_of([&] {
+          load(first, untouched, named("other", samples));
+        }) == "part_missing");
   CHECK(at::equal(weight, untouched->input->weight));
 }
 
@@ -674,7 +674,9 @@ TEST_CASE("checkpoint manager: what does not match changes nothing") {
         model,
         optimizer,
         "dtype_mismatch",
-        {"'model: first.weight'", "'model: second.bias'", "found F32, expected F64"});
+        {"'model: first.weight'",
+         "'model: second.bias'",
+         "found F32, expected F64"});
   }
   SECTION("a layer more") {
     OtherImpl model(3, {"first", "second", "third"});
@@ -815,8 +817,7 @@ TEST_CASE("checkpoint manager: a run on a GPU goes on there", "[cuda]") {
   model->to(cuda);
   optim::Adam optimizer(model->parameters(), optim::AdamOptions(0.05));
   {
-    CheckpointManager checkpoints{
-        directory.path(), quiet(), model, optimizer};
+    CheckpointManager checkpoints{directory.path(), quiet(), model, optimizer};
     checkpoints.resume();
     train(model, optimizer, 0, 5);
     checkpoints.save().wait();

@@ -158,8 +158,8 @@ TEST_CASE(
 }
 
 TEST_CASE("data loader: batches hold the samples of the order", "[libtorch]") {
-  auto batches =
-      holdfast::make_data_loader(stacked(10, false), DataLoaderOptions(4).seed(8));
+  auto batches = holdfast::make_data_loader(
+      stacked(10, false), DataLoaderOptions(4).seed(8));
   CHECK(batches.batches_per_epoch() == 3);
   std::vector<std::int64_t> sizes;
   for (auto& batch : batches) {
@@ -183,8 +183,8 @@ TEST_CASE(
 }
 
 TEST_CASE("data loader: fetches when the loop asks, not ahead", "[libtorch]") {
-  auto batches =
-      holdfast::make_data_loader(stacked(10, false), DataLoaderOptions(3).shuffle(false));
+  auto batches = holdfast::make_data_loader(
+      stacked(10, false), DataLoaderOptions(3).shuffle(false));
   const auto part = make_part(batches);
   Control control;
   part->cursor()->attach(&control);
@@ -207,8 +207,8 @@ TEST_CASE("data loader: fetches when the loop asks, not ahead", "[libtorch]") {
 }
 
 TEST_CASE("data loader: an older range leaves the batch alone", "[libtorch]") {
-  auto batches =
-      holdfast::make_data_loader(stacked(10, false), DataLoaderOptions(3).shuffle(false));
+  auto batches = holdfast::make_data_loader(
+      stacked(10, false), DataLoaderOptions(3).shuffle(false));
   auto older = batches.begin();
   auto newer = batches.begin();
   CHECK(older != newer);

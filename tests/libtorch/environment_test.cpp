@@ -45,8 +45,7 @@ TEST_CASE("environment of LibTorch: tells what results depend on") {
     REQUIRE(environment.entries.count(name) == 1);
     CHECK_FALSE(environment.entries.at(name).value.empty());
     CHECK(
-        environment.entries.at(name).severity ==
-        Severity::breaks_bit_equality);
+        environment.entries.at(name).severity == Severity::breaks_bit_equality);
   }
   CHECK(compare(environment, libtorch_environment()).empty());
 }
@@ -67,7 +66,9 @@ TEST_CASE("environment of LibTorch: a change of settings is a difference") {
       "deterministic.warn_only information\n");
   CHECK(
       changed_by(
-          [] { c10::set_default_dtype(c10::scalarTypeToTypeMeta(at::kDouble)); },
+          [] {
+            c10::set_default_dtype(c10::scalarTypeToTypeMeta(at::kDouble));
+          },
           [] {
             c10::set_default_dtype(c10::scalarTypeToTypeMeta(at::kFloat));
           }) == "default_dtype breaks_bit_equality\n");
@@ -77,9 +78,7 @@ TEST_CASE("environment of LibTorch: a change of settings is a difference") {
           [] { unsetenv("NCCL_PROTO"); }) ==
       "variable.NCCL_PROTO breaks_bit_equality\n");
   if (context.setFlushDenormal(true)) {
-    CHECK(
-        changed_by(
-            [] {}, [&] { context.setFlushDenormal(false); }) == "");
+    CHECK(changed_by([] {}, [&] { context.setFlushDenormal(false); }) == "");
     CHECK(
         changed_by(
             [&] { context.setFlushDenormal(true); },

@@ -80,8 +80,7 @@ TEST_CASE("generator: the user's own is a part by itself") {
   parts.emplace_back("augment", make_part(generator));
   CHECK(parts[0].second->stage() == Stage::random);
   const Snapshot saved = capture(parts);
-  const std::string expected =
-      hex_of(at::zeros({5}).normal_(0, 1, generator));
+  const std::string expected = hex_of(at::zeros({5}).normal_(0, 1, generator));
   (void)draw();
   at::Generator fresh = at::detail::createCPUGenerator(12);
   Parts into;
@@ -121,14 +120,15 @@ TEST_CASE("generator: a state that LibTorch would refuse is refused first") {
   CHECK_THAT(text_of(restore(saved, parts)), contains("cpu type_mismatch"));
 
   cpu_owner["cpu"] = good;
-  cpu_owner["cuda:77"] = Values{
-      {"device", "cuda"}, {"seed", 1}, {"offset", 0}};
+  cpu_owner["cuda:77"] = Values{{"device", "cuda"}, {"seed", 1}, {"offset", 0}};
   CHECK_THAT(
       text_of(restore(saved, parts)), contains("cuda:77 name_unexpected"));
   CHECK(draw() == expected);
 }
 
-TEST_CASE("generator: seed and offset are numbers on an accelerator", "[cuda]") {
+TEST_CASE(
+    "generator: seed and offset are numbers on an accelerator",
+    "[cuda]") {
   const at::Device cuda("cuda:0");
   (void)draw(cuda);
   Parts parts = default_parts();

@@ -96,10 +96,19 @@ TEST_CASE("module: stored under dotted names, buffers and all") {
   CHECK(
       names ==
       std::vector<std::string>{
-          "input.weight", "input.bias", "norm.weight", "norm.bias",
-          "norm.running_mean", "norm.running_var", "norm.num_batches_tracked",
-          "frozen.weight", "frozen.bias", "sometimes.weight", "sometimes.bias",
-          "output.weight", "output.bias"});
+          "input.weight",
+          "input.bias",
+          "norm.weight",
+          "norm.bias",
+          "norm.running_mean",
+          "norm.running_var",
+          "norm.num_batches_tracked",
+          "frozen.weight",
+          "frozen.bias",
+          "sometimes.weight",
+          "sometimes.bias",
+          "output.weight",
+          "output.bias"});
 }
 
 TEST_CASE("module: is captured however it is held") {
@@ -125,8 +134,9 @@ TEST_CASE("module: a holder is read again at each use") {
   (void)capture(parts);
   holder = nn::Linear(5, 7);
   const Snapshot saved = capture(parts);
-  CHECK(stored_in(saved, "model").saved.tensors[0].shape ==
-        std::vector<std::int64_t>{7, 5});
+  CHECK(
+      stored_in(saved, "model").saved.tensors[0].shape ==
+      std::vector<std::int64_t>{7, 5});
   holder = nullptr;
   CHECK(code_of([&] { (void)capture(parts); }) == "not_capturable");
 }
@@ -325,7 +335,8 @@ TEST_CASE("module: layouts stay, and another one is remarked on") {
       to_hex(stored_in(capture(parts), "model").bytes[1]) ==
       to_hex(stored_in(saved, "model").bytes[1]));
   REQUIRE(parts[0].second->notes().size() == 1);
-  CHECK_THAT(parts[0].second->notes()[0], contains("'turned' had other strides"));
+  CHECK_THAT(
+      parts[0].second->notes()[0], contains("'turned' had other strides"));
 }
 
 TEST_CASE("module: undefined tensors must be undefined on both sides") {

@@ -57,8 +57,8 @@ inline void train(
     int from,
     int to) {
   for (int step = from; step < to; ++step) {
-    const at::Tensor x =
-        at::randn({6, 4}, network->input->weight.options().requires_grad(false));
+    const at::Tensor x = at::randn(
+        {6, 4}, network->input->weight.options().requires_grad(false));
     optimizer.step([&] {
       for (at::Tensor& parameter : network->parameters()) {
         if (parameter.grad().defined()) {

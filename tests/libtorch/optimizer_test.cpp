@@ -30,9 +30,8 @@ namespace optim = torch::optim;
 
 namespace {
 
-using Make = std::function<std::unique_ptr<optim::Optimizer>(
-    std::vector<at::Tensor>,
-    double lr)>;
+using Make = std::function<
+    std::unique_ptr<optim::Optimizer>(std::vector<at::Tensor>, double lr)>;
 
 template <class Optimizer, class Options>
 Make maker(Options options) {
@@ -58,11 +57,9 @@ const std::vector<Configuration>& configurations() {
       {"AdamW amsgrad",
        maker<optim::AdamW>(optim::AdamWOptions().amsgrad(true))},
       {"SGD", maker<optim::SGD>(optim::SGDOptions(0.1))},
-      {"SGD momentum",
-       maker<optim::SGD>(optim::SGDOptions(0.1).momentum(0.9))},
+      {"SGD momentum", maker<optim::SGD>(optim::SGDOptions(0.1).momentum(0.9))},
       {"SGD nesterov",
-       maker<optim::SGD>(
-           optim::SGDOptions(0.1).momentum(0.9).nesterov(true))},
+       maker<optim::SGD>(optim::SGDOptions(0.1).momentum(0.9).nesterov(true))},
       {"RMSprop", maker<optim::RMSprop>(optim::RMSpropOptions())},
       {"RMSprop centered",
        maker<optim::RMSprop>(optim::RMSpropOptions().centered(true))},
@@ -75,10 +72,9 @@ const std::vector<Configuration>& configurations() {
       {"LBFGS",
        maker<optim::LBFGS>(optim::LBFGSOptions().max_iter(3).history_size(4))},
       {"LBFGS strong_wolfe",
-       maker<optim::LBFGS>(optim::LBFGSOptions()
-                               .max_iter(3)
-                               .history_size(4)
-                               .line_search_fn("strong_wolfe"))},
+       maker<optim::LBFGS>(
+           optim::LBFGSOptions().max_iter(3).history_size(4).line_search_fn(
+               "strong_wolfe"))},
   };
   return all;
 }
@@ -248,9 +244,7 @@ struct SilentState : optim::OptimizerCloneableParamState<SilentState> {
 template <class State>
 struct Sign : optim::Optimizer, ExtraState {
   explicit Sign(std::vector<at::Tensor> parameters, double lr = 0.1)
-      : Optimizer(
-            std::move(parameters),
-            std::make_unique<SignOptions>(lr)) {}
+      : Optimizer(std::move(parameters), std::make_unique<SignOptions>(lr)) {}
   at::Tensor step(LossClosure closure) override {
     at::Tensor loss;
     if (closure) {
@@ -514,8 +508,9 @@ TEST_CASE("optimizer: a parameter that no part saves is an error") {
   CHECK(error->code() == ErrorCode::not_capturable);
   CHECK_THAT(
       error->what(),
-      contains("group 1, parameter 0 ([5, 7]) belongs to no part that is saved: "
-               "add its module, or the tensor itself with holdfast::named()"));
+      contains(
+          "group 1, parameter 0 ([5, 7]) belongs to no part that is saved: "
+          "add its module, or the tensor itself with holdfast::named()"));
   SECTION("a tensor") {
     add(parts, "scale", scale);
     CHECK(stored_in(capture(parts), "optimizer").kind == "optimizer");

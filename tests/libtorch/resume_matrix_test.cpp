@@ -2,8 +2,8 @@
 /// interrupted and no manager has seen.
 #include "libtorch/network.hpp"
 
-#include <holdfast/holdfast.hpp>
 #include <holdfast/format/json.hpp>
+#include <holdfast/holdfast.hpp>
 #include <holdfast/io/checksum.hpp>
 
 #include "support/temporary_directory.hpp"
@@ -149,7 +149,7 @@ struct Cell {
 
   /// The step after which the first process stops, and the one it had saved.
   [[nodiscard]] std::int64_t killed_after() const {
-    return kill == Kill::in_mid_epoch ? 7
+    return kill == Kill::in_mid_epoch     ? 7
         : kill == Kill::at_the_last_batch ? 8
                                           : 10;
   }
@@ -211,9 +211,9 @@ class Run {
  public:
   explicit Run(const Cell& cell)
       : cell_(cell),
-        batches_(
-            holdfast::make_data_loader(
-                Samples(), DataLoaderOptions(6).seed(3))) {
+        batches_(holdfast::make_data_loader(
+            Samples(),
+            DataLoaderOptions(6).seed(3))) {
     if (cell.tied) {
       model_ = std::make_shared<TiedImpl>();
     } else {
@@ -464,8 +464,8 @@ TEST_CASE("resume matrix: a new process goes on bit for bit") {
         wanted_before[where] = what;
       }
       // What ends an epoch comes again if only its last batch was saved.
-      const bool again =
-          ends_epoch && cells[i].kill == Kill::at_the_last_batch &&
+      const bool again = ends_epoch &&
+          cells[i].kill == Kill::at_the_last_batch &&
           step == cells[i].saved_at();
       if (step > cells[i].saved_at() || again) {
         wanted_after[where] = what;

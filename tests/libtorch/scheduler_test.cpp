@@ -158,9 +158,9 @@ TEST_CASE("scheduler: is found behind a base reference or a shared_ptr") {
   add(parts, "a", shared);
   add(parts, "b", base);
   const Snapshot saved = capture(parts);
-  CHECK((
-      stored_in(saved, "a").saved.values ==
-      stored_in(saved, "b").saved.values));
+  CHECK(
+      (stored_in(saved, "a").saved.values ==
+       stored_in(saved, "b").saved.values));
   shared = nullptr;
   CHECK(code_of([&] { (void)capture(parts); }) == "not_capturable");
 }

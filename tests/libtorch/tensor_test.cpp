@@ -6,8 +6,8 @@
 #include "support/state_round_trip.hpp"
 
 #include <ATen/Context.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/_empty_affine_quantized.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
@@ -51,7 +51,8 @@ at::Tensor random_bits(
   return tensor;
 }
 
-/// The elements in row-major order as hexadecimal digits, read without the code under test.
+/// The elements in row-major order as hexadecimal digits, read without the code
+/// under test.
 std::string elements_of(const at::Tensor& tensor) {
   const auto size = static_cast<std::size_t>(tensor.element_size());
   Bytes bytes(static_cast<std::size_t>(tensor.numel()) * size);
@@ -101,7 +102,10 @@ TEST_CASE("tensor: every dtype and layout survives bit for bit") {
   for (const at::ScalarType type : types) {
     for (at::Tensor original : layouts(type)) {
       for (const std::size_t chunk : {std::size_t{1} << 40, std::size_t{7}}) {
-        CAPTURE(c10::toString(type), holdfast::detail::shape_text(original.sizes().vec()), chunk);
+        CAPTURE(
+            c10::toString(type),
+            holdfast::detail::shape_text(original.sizes().vec()),
+            chunk);
         const std::string before = elements_of(original);
         Parts source = part_of(original);
         const Snapshot saved = capture(source, chunk);
@@ -133,8 +137,8 @@ TEST_CASE("tensor: every dtype and layout survives bit for bit") {
 }
 
 TEST_CASE("tensor: dense strides come back in a fresh tensor") {
-  at::Tensor original = at::randn({2, 3, 4, 5})
-                            .contiguous(at::MemoryFormat::ChannelsLast);
+  at::Tensor original =
+      at::randn({2, 3, 4, 5}).contiguous(at::MemoryFormat::ChannelsLast);
   Parts source = part_of(original);
   at::Tensor fresh;
   Parts target = part_of(fresh);
@@ -161,7 +165,8 @@ TEST_CASE("tensor: expanded ones are written once per element") {
   const std::string before = elements_of(live);
   CHECK_THAT(
       text_of(restore(capture(other), target)),
-      contains("tensor shape_mismatch: expected [3, 4] expanded in dimension 1"));
+      contains(
+          "tensor shape_mismatch: expected [3, 4] expanded in dimension 1"));
   CHECK(elements_of(live) == before);
 
   // The other way round each element gets its value.
@@ -252,8 +257,7 @@ TEST_CASE("tensor: another shape or dtype is refused and changes nothing") {
 TEST_CASE("tensor: what has no dense elements is refused by name") {
   const at::Tensor sparse = at::zeros({2, 2}).to_sparse();
   CHECK(code_of([&] { (void)describe(sparse, "s"); }) == "not_capturable");
-  const at::Tensor meta =
-      at::empty({2}, at::TensorOptions().device(at::kMeta));
+  const at::Tensor meta = at::empty({2}, at::TensorOptions().device(at::kMeta));
   CHECK(code_of([&] { (void)describe(meta, "m"); }) == "not_capturable");
   CHECK(code_of([&] { (void)describe({}, "u"); }) == "not_capturable");
   const at::Tensor quantized = at::_empty_affine_quantized(

@@ -128,8 +128,7 @@ inline constexpr std::size_t kViolations = 9;
     const bool readable = contains(process.known, n) ||
         (cell.health != Health::flipped_manifest &&
          cell.health != Health::foreign);
-    if (readable &&
-        (best == 0 || cell.metric <= after.cells[best].metric)) {
+    if (readable && (best == 0 || cell.metric <= after.cells[best].metric)) {
       best = n;
     }
   }
@@ -183,8 +182,7 @@ inline constexpr std::size_t kViolations = 9;
       continue;
     }
     if (after.cells[n].kind == Kind::checkpoint) {
-      if (!has(old, kTwin) && has(after.cells[n], kTwin) &&
-          act != Act::twin) {
+      if (!has(old, kTwin) && has(after.cells[n], kTwin) && act != Act::twin) {
         return Violation::acknowledged_lost; // Two have its number.
       }
       continue;
@@ -205,21 +203,19 @@ inline constexpr std::size_t kViolations = 9;
       !is_usable(after, outcome.number)) {
     return Violation::acknowledged_lost;
   }
-  const Process& saver =
-      act == Act::wake ? before.stalled : before.process;
+  const Process& saver = act == Act::wake ? before.stalled : before.process;
   if (outcome.result == Result::saved &&
       !may_remove(before, after, saver, outcome, rules)) {
     return Violation::acknowledged_lost;
   }
   // A writer that no longer owns the directory.
-  if ((act == Act::save || act == Act::save_unconfirmed) &&
-      saver.owns == 0 &&
+  if ((act == Act::save || act == Act::save_unconfirmed) && saver.owns == 0 &&
       (outcome.failure != Failure::lost_lock || !same_names(before, after))) {
     return Violation::other_writer_harmed;
   }
   if (act == Act::wake && saver.owns == 0) {
-    const bool acknowledged = outcome.result == Result::saved &&
-        saver.stage != Stage::recorded;
+    const bool acknowledged =
+        outcome.result == Result::saved && saver.stage != Stage::recorded;
     World same = after;
     if (outcome.created != 0) { // It may still have come through in time.
       same.cells[outcome.created] = before.cells[outcome.created];

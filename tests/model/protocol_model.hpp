@@ -28,7 +28,9 @@ struct Rules {
 
 /// What a resume may use by the names in the directory; the order of a search
 /// is downwards.
-[[nodiscard]] inline Set search_set(const World& world, bool all_lines = false) {
+[[nodiscard]] inline Set search_set(
+    const World& world,
+    bool all_lines = false) {
   const auto line_at_most = [&](Number number) {
     while (number > 0 && world.cells[number].kind != Kind::line) {
       --number;
@@ -301,8 +303,7 @@ class Model {
       resumed(outcome.number, outcome.passed_over);
       for (Number n = 1; n < kNumbers; ++n) {
         const Cell& cell = w_.cells[n];
-        if (contains(outcome.passed_over, n) &&
-            cell.kind == Kind::checkpoint &&
+        if (contains(outcome.passed_over, n) && cell.kind == Kind::checkpoint &&
             cell.health == Health::flipped_part && cell.run == process.run) {
           quarantine(n, outcome);
         }
@@ -332,9 +333,9 @@ class Model {
       trace = trace || cell.kind != Kind::none || has(cell, kTwin) ||
           (has(cell, kBad) && !rules_.quarantine_at_once);
     }
-    const Number committed =
-        rules_.trust_empty || rules_.quarantine_at_once ? Number{0}
-                                                        : w_.mark_committed;
+    const Number committed = rules_.trust_empty || rules_.quarantine_at_once
+        ? Number{0}
+        : w_.mark_committed;
     if (!trace) {
       return committed == 0;
     }
@@ -567,8 +568,7 @@ class Model {
 
   /// The run's checkpoints of the current line, as its manifests tell.
   Set refresh(Process& process) {
-    const Set names =
-        search_set(w_, rules_.all_lines) & ~process.excluded;
+    const Set names = search_set(w_, rules_.all_lines) & ~process.excluded;
     Set ours = 0;
     for (Number n = 1; n < kNumbers; ++n) {
       if (!contains(names, n)) {

@@ -12,13 +12,10 @@ namespace holdfast::test::model {
   std::vector<Operation> all;
   const auto add = [&](Act act, unsigned number = 0, unsigned argument = 0) {
     all.push_back(Operation{
-        act,
-        static_cast<Number>(number),
-        static_cast<std::uint8_t>(argument)});
+        act, static_cast<Number>(number), static_cast<std::uint8_t>(argument)});
   };
   const bool room = highest_visible(world) < kLastNumber &&
-      world.mark_highest < kLastNumber &&
-      world.process.highest < kLastNumber &&
+      world.mark_highest < kLastNumber && world.process.highest < kLastNumber &&
       world.stalled.highest < kLastNumber;
   const bool more = world.lines + 1 < kHistories && world.runs + 1 < kHistories;
 
@@ -76,8 +73,8 @@ namespace holdfast::test::model {
   bool any = false;
   for (Number n = 1; n < kNumbers; ++n) {
     const Cell& cell = world.cells[n];
-    if (cell.kind == Kind::none && has(cell, kSaved) &&
-        !has(cell, kTwin) && !has(cell, kStaging)) {
+    if (cell.kind == Kind::none && has(cell, kSaved) && !has(cell, kTwin) &&
+        !has(cell, kStaging)) {
       add(Act::copy_back, n);
     }
     if (cell.kind != Kind::checkpoint) {

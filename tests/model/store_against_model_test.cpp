@@ -93,8 +93,7 @@ std::string describe(const Outcome& outcome) {
       ", failure " + std::to_string(static_cast<int>(outcome.failure)) +
       ", number " + std::to_string(outcome.number) + ", passed over" +
       numbers_in(outcome.passed_over) + ", quarantined" +
-      numbers_in(outcome.quarantined) + ", listed" +
-      numbers_in(outcome.listed);
+      numbers_in(outcome.quarantined) + ", listed" + numbers_in(outcome.listed);
 }
 
 /// One walk: operations at random, each done in the model and with real
@@ -187,9 +186,8 @@ class Walk {
     outcome.by_choice = predicted_.by_choice;
     if (!(outcome == predicted_)) {
       differ(
-          "the model said: " + describe(predicted_) +
-          "\n  it was:         " + describe(outcome) +
-          (error_.empty() ? "" : "\n  " + error_));
+          "the model said: " + describe(predicted_) + "\n  it was:         " +
+          describe(outcome) + (error_.empty() ? "" : "\n  " + error_));
     }
     compare_names();
     remember_saved();
@@ -346,8 +344,8 @@ class Walk {
         Outcome outcome;
         outcome.result = Result::listed;
         for (const CheckpointInfo& info : process_->manager->list()) {
-          outcome.listed |= test::model::only(
-              static_cast<unsigned>(info.sequence));
+          outcome.listed |=
+              test::model::only(static_cast<unsigned>(info.sequence));
         }
         return outcome;
       }
@@ -500,8 +498,8 @@ class Walk {
             std::to_string(values_[outcome.number]));
       }
     } else {
-      outcome.result = predicted_.result == Result::began ? Result::began
-                                                          : Result::fresh;
+      outcome.result =
+          predicted_.result == Result::began ? Result::began : Result::fresh;
     }
     if (report->line != test::model::current_line(world_)) {
       differ("line " + std::to_string(report->line));
@@ -585,15 +583,14 @@ class Walk {
       Action action) {
     auto watch = std::make_shared<Watch>();
     auto fired = std::make_shared<bool>(false);
-    life.files->set_hook(
-        [=](std::uint64_t, const std::string& what) {
-          const bool synced = watch->synced;
-          const std::optional<SaveStage> reached = watch->reached(what);
-          if (!*fired && (stage ? reached == stage : synced)) {
-            *fired = true;
-            action();
-          }
-        });
+    life.files->set_hook([=](std::uint64_t, const std::string& what) {
+      const bool synced = watch->synced;
+      const std::optional<SaveStage> reached = watch->reached(what);
+      if (!*fired && (stage ? reached == stage : synced)) {
+        *fired = true;
+        action();
+      }
+    });
   }
 
   Outcome save(std::uint8_t metric) {
@@ -716,8 +713,9 @@ class Walk {
 
 TEST_CASE("store against the model: a thousand random histories", "[model]") {
   const std::uint64_t seed = test::seed();
-  std::printf("store against the model: seed %llu\n",
-              static_cast<unsigned long long>(seed));
+  std::printf(
+      "store against the model: seed %llu\n",
+      static_cast<unsigned long long>(seed));
   std::array<std::uint64_t, 32> done{};
   std::mt19937_64 random(seed);
   constexpr int walks = 1200;
@@ -744,8 +742,9 @@ TEST_CASE("store against the model: a thousand random histories", "[model]") {
   }
 }
 
-TEST_CASE("store against the model: another run's damaged checkpoint stays",
-          "[model]") {
+TEST_CASE(
+    "store against the model: another run's damaged checkpoint stays",
+    "[model]") {
   // Hardly ever met at random: two runs on one line.
   const std::vector<Operation> script = {
       {Act::resume, 0, 0},

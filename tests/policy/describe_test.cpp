@@ -26,7 +26,9 @@ struct CommaDecimals : std::numpunct<char> {
 
 } // namespace
 
-TEST_CASE("describe: durations take the largest unit that is whole", "[policy]") {
+TEST_CASE(
+    "describe: durations take the largest unit that is whole",
+    "[policy]") {
   using Seconds = std::chrono::duration<double>;
   CHECK(describe_duration(std::chrono::hours(24)) == "1 d");
   CHECK(describe_duration(std::chrono::hours(36)) == "36 h");

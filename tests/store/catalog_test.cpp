@@ -85,12 +85,18 @@ TEST_CASE("scan: left-overs of a first save are no trace", "[store]") {
 
 TEST_CASE("scan: every other name is a trace", "[store]") {
   Folder folder;
-  SECTION("a checkpoint") { folder.checkpoint(1); }
+  SECTION("a checkpoint") {
+    folder.checkpoint(1);
+  }
   SECTION("a quarantined one") {
     folder.root->create_directory(".bad-000001-abc");
   }
-  SECTION("a line") { folder.line(1, 0); }
-  SECTION("a foreign name") { folder.file("ckpt-000001-step-1"); }
+  SECTION("a line") {
+    folder.line(1, 0);
+  }
+  SECTION("a foreign name") {
+    folder.file("ckpt-000001-step-1");
+  }
   CHECK(scan(*folder.root).has_trace());
 }
 
@@ -175,8 +181,7 @@ TEST_CASE("search order: the current line, then its ancestors", "[store]") {
       folder.line(8, 4);
       folder.checkpoint(9);
       CHECK(
-          numbers(scan(*folder.root).search_order()) ==
-          Numbers{9, 4, 3, 2, 1});
+          numbers(scan(*folder.root).search_order()) == Numbers{9, 4, 3, 2, 1});
     }
     SECTION("and a line from nothing leaves all behind") {
       folder.line(8, 0);
@@ -197,7 +202,9 @@ TEST_CASE("search order: the current line, then its ancestors", "[store]") {
   }
 }
 
-TEST_CASE("search order: agrees with its definition on random lines", "[store]") {
+TEST_CASE(
+    "search order: agrees with its definition on random lines",
+    "[store]") {
   const std::uint64_t from_seed = seed();
   CAPTURE(from_seed);
   std::mt19937_64 engine(from_seed);

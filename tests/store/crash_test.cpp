@@ -21,7 +21,8 @@ struct Belief {
   std::map<std::uint64_t, std::string> acknowledged;
   std::set<std::uint64_t> leaving; ///< Removal or quarantine has begun.
   std::uint64_t line = 0; ///< The newest line that was acknowledged.
-  std::uint64_t abandoned = 0; ///< The checkpoint which that line leaves behind.
+  std::uint64_t abandoned =
+      0; ///< The checkpoint which that line leaves behind.
   std::uint64_t highest = 0; ///< Of all numbers that were acknowledged.
   bool may_be_visible = false; ///< A first rename has been asked for.
 };
@@ -106,9 +107,9 @@ void check_what_is_left(MemoryFileSystem& disk, const Belief& belief) {
     if (judged.verdict != Verdict::valid) {
       // Only what was never acknowledged, or was on its way out.
       REQUIRE(judged.may_pass_over());
-      REQUIRE((
-          belief.acknowledged.count(name.sequence) == 0 ||
-          belief.leaving.count(name.sequence) != 0));
+      REQUIRE(
+          (belief.acknowledged.count(name.sequence) == 0 ||
+           belief.leaving.count(name.sequence) != 0));
       continue;
     }
     REQUIRE(judged.manifest->id == belief.tried.at(name.sequence));
@@ -126,7 +127,9 @@ void check_what_is_left(MemoryFileSystem& disk, const Belief& belief) {
     const auto found = std::find_if(
         catalog.checkpoints.begin(),
         catalog.checkpoints.end(),
-        [&](const CheckpointName& name) { return name.sequence == entry.first; });
+        [&](const CheckpointName& name) {
+          return name.sequence == entry.first;
+        });
     REQUIRE(found != catalog.checkpoints.end());
     REQUIRE(
         judge(*root, *found, VerifyLevel::full, clock).verdict ==

@@ -43,11 +43,11 @@ void write_owner(Place& place, const ProcessIdentity& process) {
   std::string text = record(
       "holdfast-owner host=" + process.host +
       " pid=" + std::to_string(process.pid) + " boot=" + process.boot_id +
-      " namespace=" + process.pid_namespace +
-      " start=" + std::to_string(process.start_time) +
-      " token=" + std::string(32, 'a'));
+      " namespace=" + process.pid_namespace + " start=" +
+      std::to_string(process.start_time) + " token=" + std::string(32, 'a'));
   if (place.disk->exists(in_run("LOCK"))) {
-    text += place.text().substr(std::min<std::size_t>(512, place.text().size()));
+    text +=
+        place.text().substr(std::min<std::size_t>(512, place.text().size()));
   }
   place.disk->write_file(in_run("LOCK"), ByteView(std::string_view(text)));
 }
@@ -68,7 +68,8 @@ TEST_CASE("lock: one at a time, and free when it is given back", "[store]") {
   REQUIRE(refused);
   CHECK(refused->code() == ErrorCode::locked);
   CHECK_THAT(
-      refused->what(), contains("process " + std::to_string(this_process().pid)));
+      refused->what(),
+      contains("process " + std::to_string(this_process().pid)));
   first.reset();
   CHECK(code_of([&] { (void)place.take(); }) == "no error");
 }
@@ -124,7 +125,9 @@ TEST_CASE("lock: LOCK is text that reads well", "[store]") {
   CHECK_THAT(text, contains("highest=29 committed=28"));
 }
 
-TEST_CASE("lock: without LOCK, or without sense in it, marks are zero", "[store]") {
+TEST_CASE(
+    "lock: without LOCK, or without sense in it, marks are zero",
+    "[store]") {
   Place place;
   CHECK(read_mark(*place.root).highest == 0);
   const std::string text = GENERATE(
@@ -162,8 +165,10 @@ TEST_CASE("lock: every flipped bit leaves the other mark", "[store]") {
   CHECK(read_mark(*place.root).highest == 8);
 }
 
-TEST_CASE("lock: a mark that failed is not overwritten by its successor's "
-          "failure", "[store][fault]") {
+TEST_CASE(
+    "lock: a mark that failed is not overwritten by its successor's "
+    "failure",
+    "[store][fault]") {
   Place place;
   const auto lock = place.take();
   lock->record({5, 5});
@@ -180,27 +185,37 @@ TEST_CASE("lock: a mark that failed is not overwritten by its successor's "
   CHECK(lock->mark().highest == 9);
 }
 
-TEST_CASE("fence: LOCK replaced, removed or taken over is lost for good", "[store]") {
+TEST_CASE(
+    "fence: LOCK replaced, removed or taken over is lost for good",
+    "[store]") {
   Place place;
   const auto lock = place.take();
   lock->record({1, 1});
   CHECK(code_of([&] { lock->check(); }) == "no error");
   const std::string before = place.text();
-  SECTION("removed") { place.disk->remove(in_run("LOCK")); }
+  SECTION("removed") {
+    place.disk->remove(in_run("LOCK"));
+  }
   SECTION("replaced by a copy") {
     place.disk->copy(in_run("LOCK"), in_run("copy"));
     place.disk->remove(in_run("LOCK"));
     place.disk->move(in_run("copy"), in_run("LOCK"));
   }
-  SECTION("another token") { write_owner(place, elsewhere()); }
-  SECTION("no token") { place.disk->flip_bit(in_run("LOCK"), 77); }
+  SECTION("another token") {
+    write_owner(place, elsewhere());
+  }
+  SECTION("no token") {
+    place.disk->flip_bit(in_run("LOCK"), 77);
+  }
   CHECK(code_of([&] { lock->check(); }) == "lost_lock");
   place.disk->write_file(in_run("LOCK"), ByteView(std::string_view(before)));
   CHECK(code_of([&] { lock->check(); }) == "lost_lock");
   CHECK(code_of([&] { lock->record({2, 2}); }) == "lost_lock");
 }
 
-TEST_CASE("fence: an error of the system is not a lost lock", "[store][fault]") {
+TEST_CASE(
+    "fence: an error of the system is not a lost lock",
+    "[store][fault]") {
   Place place;
   const auto lock = place.take();
   place.files.plan(Fault::error(EIO).on({Operation::is_still_named}));
@@ -210,7 +225,9 @@ TEST_CASE("fence: an error of the system is not a lost lock", "[store][fault]") 
   CHECK(code_of([&] { lock->check(); }) == "no error");
 }
 
-TEST_CASE("lock: a LOCK unlinked between open and lock is not the lock", "[store]") {
+TEST_CASE(
+    "lock: a LOCK unlinked between open and lock is not the lock",
+    "[store]") {
   Place place;
   bool done = false;
   place.files.set_hook([&](std::uint64_t, const std::string& what) {
@@ -252,8 +269,9 @@ TEST_CASE("lock: a forked child neither writes nor unlocks", "[store][fork]") {
   ManualClock clock;
   auto lock = WriterLock::acquire(*root, clock, 0);
   const int status = in_forked_child([&] {
-    if (code_of([&] { lock->check(); }) != "forked" ||
-        code_of([&] { lock->record({9, 9}); }) != "forked") {
+    if (code_of([&] { lock->check(); }) != "forked" || code_of([&] {
+                                                         lock->record({9, 9});
+                                                       }) != "forked") {
       return 1;
     }
     lock.reset();
@@ -270,19 +288,23 @@ TEST_CASE("lock: a forked child neither writes nor unlocks", "[store][fork]") {
   CHECK(read_mark(*root).highest == 0);
 }
 
-TEST_CASE("lock without a kernel: a living owner on this system keeps it", "[store]") {
+TEST_CASE(
+    "lock without a kernel: a living owner on this system keeps it",
+    "[store]") {
   Place place;
   place.disk->set_locks_supported(false);
   auto first = place.take();
-  CHECK(
-      code_of([&] { (void)place.take(WriterLock::kStaleSeconds * 3); }) ==
-      "locked");
+  CHECK(code_of([&] {
+          (void)place.take(WriterLock::kStaleSeconds * 3);
+        }) == "locked");
   CHECK(code_of([&] { first->check(); }) == "no error");
   first.reset();
   CHECK(code_of([&] { (void)place.take(); }) == "no error");
 }
 
-TEST_CASE("lock without a kernel: a dead owner on this system loses it", "[store]") {
+TEST_CASE(
+    "lock without a kernel: a dead owner on this system loses it",
+    "[store]") {
   Place place;
   place.disk->set_locks_supported(false);
   ProcessIdentity dead = this_process();
@@ -292,7 +314,9 @@ TEST_CASE("lock without a kernel: a dead owner on this system loses it", "[store
   CHECK(code_of([&] { (void)place.take(); }) == "no error");
 }
 
-TEST_CASE("lock without a kernel: an owner elsewhere loses it by silence", "[store]") {
+TEST_CASE(
+    "lock without a kernel: an owner elsewhere loses it by silence",
+    "[store]") {
   Place place;
   place.disk->set_locks_supported(false);
   write_owner(place, elsewhere());
@@ -304,9 +328,9 @@ TEST_CASE("lock without a kernel: an owner elsewhere loses it by silence", "[sto
     CHECK_THAT(refused->what(), contains("'elsewhere'"));
   }
   SECTION("after it") {
-    CHECK(
-        code_of([&] { (void)place.take(WriterLock::kStaleSeconds + 5); }) ==
-        "no error");
+    CHECK(code_of([&] {
+            (void)place.take(WriterLock::kStaleSeconds + 5);
+          }) == "no error");
   }
   SECTION("a counter that moves starts the time again") {
     std::uint64_t counter = 1;
@@ -317,7 +341,8 @@ TEST_CASE("lock without a kernel: an owner elsewhere loses it by silence", "[sto
         const std::string text = place.text().substr(0, 512) +
             record("holdfast-mark highest=1 committed=1 counter=" +
                    std::to_string(++counter));
-        place.disk->write_file(in_run("LOCK"), ByteView(std::string_view(text)));
+        place.disk->write_file(
+            in_run("LOCK"), ByteView(std::string_view(text)));
       }
     };
     CHECK(code_of([&] { (void)place.take(1800); }) == "locked");
@@ -325,7 +350,9 @@ TEST_CASE("lock without a kernel: an owner elsewhere loses it by silence", "[sto
   }
 }
 
-TEST_CASE("lock without a kernel: of two at a time the last one has it", "[store]") {
+TEST_CASE(
+    "lock without a kernel: of two at a time the last one has it",
+    "[store]") {
   Place place;
   place.disk->set_locks_supported(false);
   place.clock.on_sleep = [&] {

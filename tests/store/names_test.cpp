@@ -11,8 +11,8 @@ TEST_CASE("names: what is made is what is parsed", "[store]") {
       GENERATE(as<std::uint64_t>(), 1, 24, 999'999, 1'000'000, kMaxSequence);
   CAPTURE(sequence);
 
-  const std::int64_t step =
-      GENERATE(as<std::int64_t>(), 0, 7, std::numeric_limits<std::int64_t>::max());
+  const std::int64_t step = GENERATE(
+      as<std::int64_t>(), 0, 7, std::numeric_limits<std::int64_t>::max());
   const ParsedName checkpoint = parse_name(checkpoint_name(sequence, step));
   CHECK(checkpoint.kind == NameKind::checkpoint);
   CHECK(checkpoint.sequence == sequence);
@@ -103,6 +103,5 @@ TEST_CASE("names: numbers end at fifteen digits", "[store]") {
   CHECK(code_of([] { (void)staging_name(kMaxSequence + 1); }) == refused);
   CHECK(code_of([] { (void)trash_name(kMaxSequence + 1); }) == refused);
   CHECK(code_of([] { (void)quarantine_name(kMaxSequence + 1); }) == refused);
-  CHECK(
-      code_of([] { (void)checkpoint_name(1, -1); }) == "invalid_argument");
+  CHECK(code_of([] { (void)checkpoint_name(1, -1); }) == "invalid_argument");
 }

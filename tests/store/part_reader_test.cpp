@@ -57,7 +57,9 @@ bool accepted(Directory& checkpoint, const PartFile& part) {
 
 } // namespace
 
-TEST_CASE("part reader: gives the plain bytes, in pieces of any size", "[store]") {
+TEST_CASE(
+    "part reader: gives the plain bytes, in pieces of any size",
+    "[store]") {
   Place place;
   const std::size_t piece = GENERATE(as<std::size_t>(), 1, 7, 1000, 100'000);
   CAPTURE(piece);
@@ -141,10 +143,10 @@ TEST_CASE("part reader: missing files and unknown codecs", "[store]") {
   part.path = "other/model";
   CHECK(code_of([&] { PartReader(*place.checkpoint, part); }) == missing);
   part.stored = StoredForm{"lz4", 1, {}};
-  CHECK(
-      code_of([&] { PartReader(*place.checkpoint, part); }) ==
-      "unsupported_version");
-  CHECK(
-      code_of([&] { (void)open_part(*place.checkpoint, "../x"); }) ==
-      "invalid_argument");
+  CHECK(code_of([&] {
+          PartReader(*place.checkpoint, part);
+        }) == "unsupported_version");
+  CHECK(code_of([&] {
+          (void)open_part(*place.checkpoint, "../x");
+        }) == "invalid_argument");
 }

@@ -59,10 +59,9 @@ inline void write_parts(Transaction& transaction, std::uint64_t contents) {
         sink.write(ByteView(model).subview(1000, 700));
       });
   transaction.write_part(
-      "optimizer/state.safetensors",
-      moments.size(),
-      {3},
-      [&](ByteSink& sink) { sink.write(moments); });
+      "optimizer/state.safetensors", moments.size(), {3}, [&](ByteSink& sink) {
+        sink.write(moments);
+      });
   transaction.write_part("state.json", 0, {}, [&](ByteSink& sink) {
     write_text(sink, "{\"contents\":" + std::to_string(contents) + "}\n");
   });
@@ -87,7 +86,8 @@ inline std::vector<std::string> names_in(Directory& root) {
   std::vector<std::string> names;
   for (const DirectoryEntry& entry : root.list()) {
     const NameKind kind = parse_name(entry.name).kind;
-    const bool random = kind == NameKind::trash || kind == NameKind::quarantined;
+    const bool random =
+        kind == NameKind::trash || kind == NameKind::quarantined;
     names.push_back(
         random ? entry.name.substr(0, entry.name.rfind('-')) : entry.name);
   }

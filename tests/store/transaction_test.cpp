@@ -24,7 +24,8 @@ struct Place {
 
 using Names = std::vector<std::string>;
 
-const std::function<void(ByteSink&)> kNothing = [](ByteSink&) {};
+const std::function<void(ByteSink&)> kNothing = [](ByteSink&) {
+};
 
 void write_x(ByteSink& sink) {
   write_text(sink, "x");
@@ -32,7 +33,9 @@ void write_x(ByteSink& sink) {
 
 } // namespace
 
-TEST_CASE("transaction: a commit is whole, durable and as it was given", "[store]") {
+TEST_CASE(
+    "transaction: a commit is whole, durable and as it was given",
+    "[store]") {
   Place place;
   Transaction transaction(*place.writer, 5000);
   CHECK(transaction.sequence() == 1);
@@ -56,7 +59,8 @@ TEST_CASE("transaction: a commit is whole, durable and as it was given", "[store
   CHECK(judged.manifest->step == 120);
   REQUIRE(judged.manifest->parts.size() == 3);
   const std::string folder = in_run(committed.name);
-  const Bytes model = place.disk->read_file(folder + "/model/model.safetensors");
+  const Bytes model =
+      place.disk->read_file(folder + "/model/model.safetensors");
   CHECK(model == random_bytes(1700, 7));
   const PartFile& part = judged.manifest->parts[0];
   CHECK(part.path == "model/model.safetensors");
@@ -72,7 +76,9 @@ TEST_CASE("transaction: a commit is whole, durable and as it was given", "[store
   CHECK(compressed.stored->digest == digest_of(stored));
 }
 
-TEST_CASE("transaction: given up, it leaves nothing but a spent number", "[store]") {
+TEST_CASE(
+    "transaction: given up, it leaves nothing but a spent number",
+    "[store]") {
   Place place;
   {
     Transaction transaction(*place.writer, 100);
@@ -83,7 +89,9 @@ TEST_CASE("transaction: given up, it leaves nothing but a spent number", "[store
   CHECK(save(*place.writer, 10).sequence == 2);
 }
 
-TEST_CASE("transaction: a staging that cannot be removed is swept", "[store][fault]") {
+TEST_CASE(
+    "transaction: a staging that cannot be removed is swept",
+    "[store][fault]") {
   Place place;
   {
     Transaction transaction(*place.writer, 100);
@@ -101,7 +109,9 @@ TEST_CASE("transaction: a staging that cannot be removed is swept", "[store][fau
   CHECK_FALSE(place.disk->exists(in_run(".staging-000001")));
 }
 
-TEST_CASE("transaction: space is looked at before anything is made", "[store]") {
+TEST_CASE(
+    "transaction: space is looked at before anything is made",
+    "[store]") {
   Place place;
   const std::uint64_t mib = std::uint64_t{1} << 20;
   place.disk->set_capacity(100 * mib);
@@ -116,8 +126,9 @@ TEST_CASE("transaction: space is looked at before anything is made", "[store]") 
   CHECK(code_of([&] { Transaction(*place.writer, most); }) == "no_space");
 }
 
-TEST_CASE("transaction: a file system that does not know its space is used",
-          "[store][fault]") {
+TEST_CASE(
+    "transaction: a file system that does not know its space is used",
+    "[store][fault]") {
   Place place;
   SECTION("an error") {
     place.files.plan(Fault::error(ENOSYS).on({Operation::space}).for_ever());
@@ -135,8 +146,9 @@ TEST_CASE("transaction: a file system that does not know its space is used",
   }
 }
 
-TEST_CASE("transaction: every size of disk ends in a commit or a clean no_space",
-          "[store]") {
+TEST_CASE(
+    "transaction: every size of disk ends in a commit or a clean no_space",
+    "[store]") {
   for (std::uint64_t room = 2000; room < 20'000; room += 256) {
     CAPTURE(room);
     MemoryFileSystem disk;
@@ -165,7 +177,9 @@ TEST_CASE("transaction: every size of disk ends in a commit or a clean no_space"
   }
 }
 
-TEST_CASE("transaction: paths are files, at most one directory deep", "[store]") {
+TEST_CASE(
+    "transaction: paths are files, at most one directory deep",
+    "[store]") {
   Place place;
   Transaction transaction(*place.writer, 100);
   const std::string path = GENERATE(
@@ -182,9 +196,9 @@ TEST_CASE("transaction: paths are files, at most one directory deep", "[store]")
       "./a",
       "MANIFEST.json");
   CAPTURE(path);
-  CHECK(
-      code_of([&] { transaction.write_part(path, 0, {}, kNothing); }) ==
-      "invalid_argument");
+  CHECK(code_of([&] {
+          transaction.write_part(path, 0, {}, kNothing);
+        }) == "invalid_argument");
   // Nothing was touched: the transaction goes on.
   transaction.write_part("a", 0, {}, kNothing);
   CHECK(transaction.commit(manifest_for(1, random_id())).sequence == 1);
@@ -198,10 +212,11 @@ TEST_CASE("transaction: a path is taken once, on disk too", "[store]") {
   const std::string taken = "duplicate_name";
   CHECK(
       code_of([&] { transaction.write_part("d/a", 0, {}, write_x); }) == taken);
+  CHECK(code_of([&] {
+          transaction.write_part("d/a.zst", 0, {}, write_x);
+        }) == taken);
   CHECK(
-      code_of([&] { transaction.write_part("d/a.zst", 0, {}, write_x); }) ==
-      taken);
-  CHECK(code_of([&] { transaction.write_part("b", 0, {3}, write_x); }) == taken);
+      code_of([&] { transaction.write_part("b", 0, {3}, write_x); }) == taken);
   transaction.write_part("b", 0, {}, write_x);
   CHECK(transaction.commit(manifest_for(1, random_id())).sequence == 1);
 }
@@ -217,9 +232,9 @@ TEST_CASE("transaction: after a failure nothing can be committed", "[store]") {
   const std::string refused = "invalid_argument";
   CHECK(
       code_of([&] { transaction.write_part("c", 0, {}, write_x); }) == refused);
-  CHECK(
-      code_of([&] { transaction.commit(manifest_for(1, random_id())); }) ==
-      refused);
+  CHECK(code_of([&] {
+          transaction.commit(manifest_for(1, random_id()));
+        }) == refused);
   CHECK(scan(*place.root).checkpoints.empty());
 }
 
@@ -228,14 +243,16 @@ TEST_CASE("transaction: commits once", "[store]") {
   Transaction transaction(*place.writer, 100);
   transaction.commit(manifest_for(1, random_id()));
   const std::string refused = "invalid_argument";
-  CHECK(
-      code_of([&] { transaction.commit(manifest_for(1, random_id())); }) ==
-      refused);
+  CHECK(code_of([&] {
+          transaction.commit(manifest_for(1, random_id()));
+        }) == refused);
   CHECK(
       code_of([&] { transaction.write_part("c", 0, {}, write_x); }) == refused);
 }
 
-TEST_CASE("transaction: what no reader would take is not committed", "[store]") {
+TEST_CASE(
+    "transaction: what no reader would take is not committed",
+    "[store]") {
   Place place;
   {
     Transaction transaction(*place.writer, 100);
@@ -245,29 +262,34 @@ TEST_CASE("transaction: what no reader would take is not committed", "[store]") 
         manifest.reasons.push_back(std::string(500, 'r'));
       }
     }
-    SECTION("an id that is none") { manifest.id = "mine"; }
-    SECTION("a negative step") { manifest.step = -1; }
+    SECTION("an id that is none") {
+      manifest.id = "mine";
+    }
+    SECTION("a negative step") {
+      manifest.step = -1;
+    }
     CHECK(code_of([&] { transaction.commit(manifest); }) != "no error");
   }
   CHECK(names_in(*place.root) == Names{"LOCK"});
 }
 
-TEST_CASE("transaction: steps 6 and 7 failed, it is unconfirmed", "[store][fault]") {
+TEST_CASE(
+    "transaction: steps 6 and 7 failed, it is unconfirmed",
+    "[store][fault]") {
   Place place;
   save(*place.writer, 10);
   const std::size_t mark = place.writer->mark().committed;
   Transaction transaction(*place.writer, 100);
   write_parts(transaction, 2);
   SECTION("the root") {
-    place.files.plan(
-        Fault::error(EIO).on({Operation::sync_directory}).at(4));
+    place.files.plan(Fault::error(EIO).on({Operation::sync_directory}).at(4));
   }
   SECTION("LOCK") {
     place.files.plan(Fault::error(EIO).on({Operation::sync_lock}));
   }
-  CHECK(
-      code_of([&] { transaction.commit(manifest_for(20, random_id())); }) ==
-      "io_error");
+  CHECK(code_of([&] {
+          transaction.commit(manifest_for(20, random_id()));
+        }) == "io_error");
   CHECK(place.writer->mark().committed == mark);
   const auto order = scan(*place.root).search_order();
   REQUIRE(order.size() == 2);
@@ -331,9 +353,9 @@ TEST_CASE("transaction: another writer's name stops step 5", "[store]") {
   Transaction transaction(*place.writer, 100);
   write_parts(transaction, 1);
   place.disk->make_directory(in_run("ckpt-000002-step-1"));
-  CHECK(
-      code_of([&] { transaction.commit(manifest_for(1, random_id())); }) ==
-      "lost_lock");
+  CHECK(code_of([&] {
+          transaction.commit(manifest_for(1, random_id()));
+        }) == "lost_lock");
   CHECK_FALSE(place.disk->exists(in_run("ckpt-000001-step-1")));
 }
 
@@ -352,10 +374,9 @@ TEST_CASE("transaction: a name that took its number stops step 5", "[store]") {
   write_parts(transaction, 1);
   place.disk->make_directory(in_run(name));
   // NOREPLACE would not mind: the names differ, and both would be foreign.
-  CHECK(
-      code_of([&] {
-        (void)transaction.commit(manifest_for(20, random_id()));
-      }) == "lost_lock");
+  CHECK(code_of([&] {
+          (void)transaction.commit(manifest_for(20, random_id()));
+        }) == "lost_lock");
   CHECK_FALSE(place.disk->exists(in_run("ckpt-000002-step-20")));
   CHECK(place.disk->exists(in_run(name)));
 }

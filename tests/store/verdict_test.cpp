@@ -36,12 +36,14 @@ struct Place {
     edit(text);
     text += ",\"xxh3_128\":\"" +
         digest_of(ByteView(std::string_view(text))).hex() + "\"}\n";
-    disk->write_file(
-        path(kManifestName), ByteView(std::string_view(text)));
+    disk->write_file(path(kManifestName), ByteView(std::string_view(text)));
   }
 };
 
-void replace(std::string& text, const std::string& from, const std::string& to) {
+void replace(
+    std::string& text,
+    const std::string& from,
+    const std::string& to) {
   const std::size_t at = text.find(from);
   REQUIRE(at != std::string::npos);
   text.replace(at, from.size(), to);
@@ -54,8 +56,8 @@ const char* const kModel = "model/model.safetensors";
 TEST_CASE("verdict: valid, without a word and without a write", "[store]") {
   Place place;
   place.files.clear_log();
-  const Judgement judged = place.judged(
-      GENERATE(VerifyLevel::quick, VerifyLevel::full));
+  const Judgement judged =
+      place.judged(GENERATE(VerifyLevel::quick, VerifyLevel::full));
   CHECK(judged.verdict == Verdict::valid);
   CHECK(judged.reason.empty());
   CHECK(judged.manifest);
@@ -73,8 +75,12 @@ TEST_CASE("verdict: incomplete where something is missing", "[store]") {
   Place place;
   bool with_manifest = true;
   const VerifyLevel level = GENERATE(VerifyLevel::quick, VerifyLevel::full);
-  SECTION("a part") { place.disk->remove(place.path(kModel)); }
-  SECTION("a part's directory") { place.disk->remove(place.path("model")); }
+  SECTION("a part") {
+    place.disk->remove(place.path(kModel));
+  }
+  SECTION("a part's directory") {
+    place.disk->remove(place.path("model"));
+  }
   SECTION("a link in a part's place") {
     place.disk->move(place.path(kModel), place.path("model/there"));
     place.disk->make_symlink(place.path(kModel), "there");
@@ -102,7 +108,9 @@ TEST_CASE("verdict: incomplete where something is missing", "[store]") {
   CHECK(judged.manifest.has_value() == with_manifest);
 }
 
-TEST_CASE("verdict: damaged where every read finds the same wrong bytes", "[store]") {
+TEST_CASE(
+    "verdict: damaged where every read finds the same wrong bytes",
+    "[store]") {
   Place place;
   const std::string part = GENERATE(
       as<std::string>(),
@@ -167,8 +175,7 @@ TEST_CASE("verdict: unstable where two reads differ", "[store][fault]") {
       "model.safetensors",
       "state.safetensors.zst");
   CAPTURE(file);
-  const Fault flip =
-      Fault::flip_bit().on(Operations::reads()).named(file);
+  const Fault flip = Fault::flip_bit().on(Operations::reads()).named(file);
   place.files.plan(lasting ? flip.for_ever() : flip);
   const Judgement judged = place.judged();
   CHECK(place.files.faults() != 0);
@@ -177,7 +184,9 @@ TEST_CASE("verdict: unstable where two reads differ", "[store][fault]") {
   CHECK(judged.manifest.has_value() == (file != "MANIFEST.json"));
 }
 
-TEST_CASE("verdict: a system error that goes away is nobody's fault", "[store][fault]") {
+TEST_CASE(
+    "verdict: a system error that goes away is nobody's fault",
+    "[store][fault]") {
   Place place;
   const int system_error = GENERATE(EIO, EACCES, ESTALE, ENOMEM);
   CAPTURE(system_error);
@@ -211,7 +220,9 @@ TEST_CASE("verdict: unreadable where it stays", "[store][fault]") {
   CHECK(place.clock.monotonic - before < 1.1);
 }
 
-TEST_CASE("verdict: a directory that cannot be opened is unreadable", "[store][fault]") {
+TEST_CASE(
+    "verdict: a directory that cannot be opened is unreadable",
+    "[store][fault]") {
   Place place;
   place.files.plan(
       Fault::error(EACCES).on({Operation::open_directory}).for_ever());
@@ -239,9 +250,8 @@ TEST_CASE("verdict: foreign where manifest and name disagree", "[store]") {
 TEST_CASE("verdict: unsupported is not passed over", "[store]") {
   Place place;
   SECTION("a newer major") {
-    place.rewrite_manifest([](std::string& text) {
-      replace(text, "\"major\":1", "\"major\":2");
-    });
+    place.rewrite_manifest(
+        [](std::string& text) { replace(text, "\"major\":1", "\"major\":2"); });
   }
   SECTION("an unknown codec") {
     place.rewrite_manifest([](std::string& text) {

@@ -75,7 +75,9 @@ TEST_CASE("writer: sweeps what others left, and nothing else", "[store]") {
   CHECK(save(*place.writer, 11).sequence == 9);
 }
 
-TEST_CASE("writer: numbers are in LOCK before their names are swept", "[store]") {
+TEST_CASE(
+    "writer: numbers are in LOCK before their names are swept",
+    "[store]") {
   Place place;
   place.writer.reset();
   place.disk->make_directory(in_run(".staging-000007"));
@@ -94,16 +96,18 @@ TEST_CASE("writer: numbers are in LOCK before their names are swept", "[store]")
   CHECK(sync < removal);
 }
 
-TEST_CASE("writer: a directory that cannot be swept can be written", "[store][fault]") {
+TEST_CASE(
+    "writer: a directory that cannot be swept can be written",
+    "[store][fault]") {
   Place place;
   place.writer.reset();
   place.disk->write_file(in_run(".staging-000007/x"), ByteView());
-  place.files.plan(
-      Fault::error(EROFS)
-          .on({Operation::rename,
-               Operation::remove_file,
-               Operation::remove_directory})
-          .for_ever());
+  place.files.plan(Fault::error(EROFS)
+                       .on(
+                           {Operation::rename,
+                            Operation::remove_file,
+                            Operation::remove_directory})
+                       .for_ever());
   CHECK(code_of([&] {
           place.writer = std::make_unique<Writer>(place.root, place.clock, 0);
         }) == "no error");
@@ -114,7 +118,9 @@ TEST_CASE("writer: a directory that cannot be swept can be written", "[store][fa
   CHECK_FALSE(place.disk->exists(in_run(".staging-000007")));
 }
 
-TEST_CASE("writer: left-overs go where renames are impossible", "[store][fault]") {
+TEST_CASE(
+    "writer: left-overs go where renames are impossible",
+    "[store][fault]") {
   Place place;
   place.writer.reset();
   place.disk->write_file(in_run(".staging-000007/MANIFEST.json"), ByteView());
@@ -129,9 +135,8 @@ TEST_CASE("writer: a number is given out once", "[store]") {
   Place place;
   CHECK(place.writer->claim_number([](std::uint64_t) {}) == 1);
   CHECK(code_of([&] {
-          (void)place.writer->claim_number([](std::uint64_t) {
-            throw Error(ErrorCode::no_space, "full");
-          });
+          (void)place.writer->claim_number(
+              [](std::uint64_t) { throw Error(ErrorCode::no_space, "full"); });
         }) == "no_space");
   CHECK(place.writer->claim_number([](std::uint64_t) {}) == 3);
   SECTION("a taken name moves on to the next free number") {
@@ -150,8 +155,7 @@ TEST_CASE("writer: a number is given out once", "[store]") {
   }
   SECTION("nor beyond fifteen digits") {
     place.writer->record_used(kMaxSequence - 1);
-    CHECK(
-        place.writer->claim_number([](std::uint64_t) {}) == kMaxSequence);
+    CHECK(place.writer->claim_number([](std::uint64_t) {}) == kMaxSequence);
     CHECK(code_of([&] {
             (void)place.writer->claim_number([](std::uint64_t) {});
           }) == "limit_exceeded");
@@ -171,15 +175,18 @@ TEST_CASE("writer: LOCK remembers numbers whose names are gone", "[store]") {
   CHECK(save(*place.writer, 30).sequence == 6);
 }
 
-TEST_CASE("writer: an unconfirmed checkpoint's number is kept when it goes",
-          "[store][fault]") {
+TEST_CASE(
+    "writer: an unconfirmed checkpoint's number is kept when it goes",
+    "[store][fault]") {
   Place place;
   save(*place.writer, 10);
   place.files.plan(Fault::error(EIO).on({Operation::sync_lock}));
   CHECK(code_of([&] { (void)save(*place.writer, 20); }) == "io_error");
   CHECK(place.writer->mark().highest == 1);
   const CheckpointName second{2, 20, "ckpt-000002-step-20"};
-  SECTION("by removal") { place.writer->remove(second); }
+  SECTION("by removal") {
+    place.writer->remove(second);
+  }
   SECTION("by quarantine and a hand") {
     place.writer->quarantine(second, "x");
     place.disk->remove(in_run(scan(*place.root).quarantined.at(0)));
@@ -218,7 +225,9 @@ TEST_CASE("fence: a foreign name with a higher number is the end", "[store]") {
   CHECK(place.disk->exists(in_run(first.name)));
 }
 
-TEST_CASE("fence: a writer that was suspended loses to its successor", "[store]") {
+TEST_CASE(
+    "fence: a writer that was suspended loses to its successor",
+    "[store]") {
   MemoryFileSystem disk;
   disk.set_locks_supported(false); // So that two can be made.
   ManualClock clock;
@@ -230,13 +239,14 @@ TEST_CASE("fence: a writer that was suspended loses to its successor", "[store]"
   disk.remove(in_run("LOCK"));
   Writer second(root, clock, 0);
   CHECK_FALSE(disk.exists(in_run(".staging-000002")));
-  CHECK(
-      code_of([&] { (void)asleep.commit(manifest_for(20, random_id())); }) !=
-      "no error");
+  CHECK(code_of([&] {
+          (void)asleep.commit(manifest_for(20, random_id()));
+        }) != "no error");
   CHECK(code_of([&] { first->check_fence(); }) == "lost_lock");
   CHECK(save(second, 30).sequence == 3);
-  CHECK(names_in(*root) ==
-        Names{"LATEST", "LOCK", "ckpt-000001-step-10", "ckpt-000003-step-30"});
+  CHECK(
+      names_in(*root) ==
+      Names{"LATEST", "LOCK", "ckpt-000001-step-10", "ckpt-000003-step-30"});
 }
 
 TEST_CASE("line: begun, it is durable and has its number", "[store]") {
@@ -278,23 +288,25 @@ TEST_CASE("line: tag and origin are checked", "[store]") {
   CHECK(names_in(*place.root) == Names{"LOCK"});
 }
 
-TEST_CASE("line: a damaged file is an error, never a line without a tag", "[store]") {
+TEST_CASE(
+    "line: a damaged file is an error, never a line without a tag",
+    "[store]") {
   Place place;
   place.writer->begin_line(0, "anew");
   const std::string name = in_run("line-000001-from-000000");
   const std::size_t bits = place.disk->read_text(name).size() * 8;
   for (std::size_t bit = 0; bit < bits; ++bit) {
     place.disk->flip_bit(name, bit);
-    REQUIRE(
-        code_of([&] { (void)place.writer->current_line(); }) ==
-        "checksum_mismatch");
+    REQUIRE(code_of([&] {
+              (void)place.writer->current_line();
+            }) == "checksum_mismatch");
     place.disk->flip_bit(name, bit);
   }
   CHECK(place.writer->current_line()->tag == "anew");
   place.disk->truncate(name, 0);
-  CHECK(
-      code_of([&] { (void)place.writer->current_line(); }) ==
-      "checksum_mismatch");
+  CHECK(code_of([&] {
+          (void)place.writer->current_line();
+        }) == "checksum_mismatch");
 }
 
 TEST_CASE("line: a file that contradicts its name is foreign", "[store]") {
@@ -305,7 +317,9 @@ TEST_CASE("line: a file that contradicts its name is foreign", "[store]") {
   CHECK(code_of([&] { (void)place.writer->current_line(); }) == "foreign");
 }
 
-TEST_CASE("quarantine: moved, with the reason, and its number kept", "[store]") {
+TEST_CASE(
+    "quarantine: moved, with the reason, and its number kept",
+    "[store]") {
   Place place;
   const CheckpointName name = as_name(save(*place.writer, 10));
   place.writer->quarantine(name, "a flipped bit");
@@ -328,8 +342,7 @@ TEST_CASE("quarantine: what cannot be renamed stays", "[store][fault]") {
   Place place;
   const CheckpointName name = as_name(save(*place.writer, 10));
   place.files.plan(Fault::error(ENOSPC).on({Operation::rename}));
-  CHECK(
-      code_of([&] { place.writer->quarantine(name, "x"); }) == "no error");
+  CHECK(code_of([&] { place.writer->quarantine(name, "x"); }) == "no error");
   CHECK(place.files.faults() == 1);
   CHECK(
       judge(*place.root, name, VerifyLevel::full, place.clock).verdict ==
@@ -351,7 +364,9 @@ TEST_CASE("remove: renamed, synced, and only then deleted", "[store]") {
   CHECK(names_in(*place.root) == Names{"LATEST", "LOCK"});
 }
 
-TEST_CASE("remove: where the rename fails the manifest goes first", "[store][fault]") {
+TEST_CASE(
+    "remove: where the rename fails the manifest goes first",
+    "[store][fault]") {
   Place place;
   const CheckpointName name = as_name(save(*place.writer, 10));
   place.files.plan(
@@ -400,8 +415,9 @@ TEST_CASE("remove: one that is read stays", "[store]") {
   CHECK(code_of([&] { place.writer->remove(name); }) == "no error");
 }
 
-TEST_CASE("writer: LATEST points to the newest, and its errors do not matter",
-          "[store][fault]") {
+TEST_CASE(
+    "writer: LATEST points to the newest, and its errors do not matter",
+    "[store][fault]") {
   Place place;
   save(*place.writer, 10);
   CHECK(place.disk->read_link(in_run("LATEST")) == "ckpt-000001-step-10");
@@ -412,7 +428,9 @@ TEST_CASE("writer: LATEST points to the newest, and its errors do not matter",
   CHECK(place.files.faults() == 1);
 }
 
-TEST_CASE("writer: nothing can be changed from a forked child", "[store][fork]") {
+TEST_CASE(
+    "writer: nothing can be changed from a forked child",
+    "[store][fork]") {
   TemporaryDirectory temporary;
   const auto root =
       default_file_system()->open_root(temporary.path(), Create::no);
@@ -423,8 +441,7 @@ TEST_CASE("writer: nothing can be changed from a forked child", "[store][fork]")
   write_parts(*open, 1);
   const int status = in_forked_child([&] {
     const std::string forked = "forked";
-    const bool refused =
-        code_of([&] { writer->check_fence(); }) == forked &&
+    const bool refused = code_of([&] { writer->check_fence(); }) == forked &&
         code_of([&] { (void)save(*writer, 20); }) == forked &&
         code_of([&] { writer->remove(name); }) == forked &&
         code_of([&] { writer->quarantine(name, ""); }) == forked &&

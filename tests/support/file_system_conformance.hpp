@@ -75,7 +75,8 @@ inline void check_names(const MakeRoot& make_root) {
     CHECK(listing(*root) == std::vector<std::string>{"file:file"});
   }
   SECTION("dots, blanks and bytes beyond ASCII are ordinary") {
-    for (const std::string name : {".staging-000001", "...", "a b", "\xc3\xa9"}) {
+    for (const std::string name :
+         {".staging-000001", "...", "a b", "\xc3\xa9"}) {
       put_file(*root, name, name);
       CHECK(get_file(*root, name) == name);
     }
@@ -190,8 +191,7 @@ inline void check_reading(const MakeRoot& make_root) {
   SECTION("read_file takes files up to its limit") {
     put_file(*root, "f", "12345");
     CHECK(read_file(*root, "f", 5).size() == 5);
-    CHECK(
-        code_of([&] { (void)read_file(*root, "f", 4); }) == "limit_exceeded");
+    CHECK(code_of([&] { (void)read_file(*root, "f", 4); }) == "limit_exceeded");
     CHECK(code_of([&] { (void)read_file(*root, "g", 4); }) == "not_found");
   }
 }
@@ -224,8 +224,7 @@ inline void check_directories(const MakeRoot& make_root) {
     root->point_symlink("s", "d");
     for (const std::string name : {"f", "d", "s"}) {
       CAPTURE(name);
-      CHECK(
-          code_of([&] { root->create_directory(name); }) == "already_exists");
+      CHECK(code_of([&] { root->create_directory(name); }) == "already_exists");
     }
   }
   SECTION("only directories open as directories") {
@@ -478,14 +477,30 @@ inline void check_locks(const MakeRoot& make_root) {
 /// Runs every rule of the seam against directories from `make_root`, which is
 /// called anew for each section. Call it as the whole body of a TEST_CASE.
 inline void run_file_system_conformance(const MakeRoot& make_root) {
-  SECTION("names") { check_names(make_root); }
-  SECTION("writing") { check_writing(make_root); }
-  SECTION("reading") { check_reading(make_root); }
-  SECTION("directories") { check_directories(make_root); }
-  SECTION("renaming") { check_renaming(make_root); }
-  SECTION("removing") { check_removing(make_root); }
-  SECTION("symbolic links") { check_symlinks(make_root); }
-  SECTION("locks") { check_locks(make_root); }
+  SECTION("names") {
+    check_names(make_root);
+  }
+  SECTION("writing") {
+    check_writing(make_root);
+  }
+  SECTION("reading") {
+    check_reading(make_root);
+  }
+  SECTION("directories") {
+    check_directories(make_root);
+  }
+  SECTION("renaming") {
+    check_renaming(make_root);
+  }
+  SECTION("removing") {
+    check_removing(make_root);
+  }
+  SECTION("symbolic links") {
+    check_symlinks(make_root);
+  }
+  SECTION("locks") {
+    check_locks(make_root);
+  }
 }
 
 } // namespace holdfast::test

@@ -20,7 +20,8 @@ namespace holdfast::test {
 /// How many file descriptors this process has open.
 inline int open_descriptors() {
   int count = 0;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator("/proc/self/fd")) {
     (void)entry;
     ++count;
   }
@@ -135,8 +136,8 @@ class InjectedCalls {
     if (name != "pause" && calls_made_++ == nth_) {
       error = nth_error_;
     }
-    if (error == 0 && interrupts_ && name != "fdopendir" &&
-        name != "pause" && (interrupted_[name]++ % 2) == 0) {
+    if (error == 0 && interrupts_ && name != "fdopendir" && name != "pause" &&
+        (interrupted_[name]++ % 2) == 0) {
       error = EINTR;
     }
     if (error != 0) {

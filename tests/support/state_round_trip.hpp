@@ -35,8 +35,7 @@ inline Names publish(Parts& parts) {
 
 /// `chunk` bytes at a time where a tensor has to be copied out.
 inline Bytes bytes_of(const TensorOut& tensor, std::size_t chunk) {
-  const auto size =
-      tensor_bytes(tensor.info.dtype, tensor.info.shape).value();
+  const auto size = tensor_bytes(tensor.info.dtype, tensor.info.shape).value();
   Bytes bytes(static_cast<std::size_t>(size));
   if (const std::byte* data = tensor.source->data()) {
     if (!bytes.empty()) {
@@ -46,9 +45,7 @@ inline Bytes bytes_of(const TensorOut& tensor, std::size_t chunk) {
   }
   for (std::size_t offset = 0; offset < bytes.size(); offset += chunk) {
     tensor.source->copy_out(
-        offset,
-        bytes.data() + offset,
-        std::min(chunk, bytes.size() - offset));
+        offset, bytes.data() + offset, std::min(chunk, bytes.size() - offset));
   }
   return bytes;
 }
@@ -73,7 +70,9 @@ inline Snapshot capture(
 }
 
 /// The state of part `name`.
-inline const Stored& stored_in(const Snapshot& snapshot, const std::string& name) {
+inline const Stored& stored_in(
+    const Snapshot& snapshot,
+    const std::string& name) {
   for (const auto& [key, stored] : snapshot) {
     if (key == name) {
       return stored;
@@ -86,7 +85,8 @@ inline Stored& stored_in(Snapshot& snapshot, const std::string& name) {
 }
 
 /// Restores every part, or nothing where there are mismatches: returns them.
-/// When `apply` throws, it and what was applied are taken back in reverse order.
+/// When `apply` throws, it and what was applied are taken back in reverse
+/// order.
 inline Mismatches restore(const Snapshot& snapshot, Parts& parts) {
   struct Item {
     Stage stage;

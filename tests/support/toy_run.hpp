@@ -255,8 +255,8 @@ struct ToyRun {
     for (std::size_t i = 0; i < model.weight.size(); ++i) {
       const auto noise = static_cast<float>(engine() % 1000) / 1000.0F;
       for (const std::int64_t sample : batch) {
-        model.moment[i] = 0.9F * model.moment[i] +
-            noise * static_cast<float>(sample + 1);
+        model.moment[i] =
+            0.9F * model.moment[i] + noise * static_cast<float>(sample + 1);
         model.weight[i] -= static_cast<float>(rate) * model.moment[i];
       }
     }
@@ -299,8 +299,7 @@ struct ToyRun {
   [[nodiscard]] std::string fingerprint() const {
     Hasher hasher;
     const auto add = [&](const void* data, std::size_t size) {
-      hasher.update(
-          ByteView(static_cast<const std::byte*>(data), size));
+      hasher.update(ByteView(static_cast<const std::byte*>(data), size));
     };
     add(model.weight.data(), model.weight.size() * sizeof(float));
     add(model.moment.data(), model.moment.size() * sizeof(float));

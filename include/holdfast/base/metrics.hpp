@@ -23,7 +23,9 @@ struct HasItem<
 template <class T, class = void>
 struct HasToDouble : std::false_type {};
 template <class T>
-struct HasToDouble<T, std::void_t<decltype(std::declval<const T&>().toDouble())>>
+struct HasToDouble<
+    T,
+    std::void_t<decltype(std::declval<const T&>().toDouble())>>
     : std::true_type {};
 
 template <class T>

@@ -19,7 +19,8 @@ struct PosixCalls {
   int (*openat)(int directory, const char* path, int flags, mode_t mode);
   int (*close)(int file);
   ssize_t (*pread)(int file, void* into, std::size_t count, off_t offset);
-  ssize_t (*pwrite)(int file, const void* from, std::size_t count, off_t offset);
+  ssize_t (
+      *pwrite)(int file, const void* from, std::size_t count, off_t offset);
   int (*fsync)(int file);
   int (*ftruncate)(int file, off_t size);
   /// FALLOC_FL_KEEP_SIZE: reserves blocks, leaves the size alone.

@@ -58,8 +58,9 @@ constexpr LibTorchKind kind_of_object() {
     return LibTorchKind::optimizer;
   } else if constexpr (std::is_base_of_v<torch::optim::LRScheduler, T>) {
     return LibTorchKind::scheduler;
-  } else if constexpr (
-      std::is_base_of_v<torch::optim::ReduceLROnPlateauScheduler, T>) {
+  } else if constexpr (std::is_base_of_v<
+                           torch::optim::ReduceLROnPlateauScheduler,
+                           T>) {
     return LibTorchKind::plateau;
   } else {
     return LibTorchKind::none;
@@ -120,26 +121,25 @@ constexpr bool saves_gradients<WithGradients<M>> = true;
 
 /// True for `save_state` and `load_state` that are not those of `ExtraState`.
 template <class T>
-constexpr bool has_own_state = HasSaveState<T>::value &&
-    HasLoadState<T>::value && !std::is_base_of_v<ExtraState, T>;
+constexpr bool has_own_state =
+    HasSaveState<T>::value&& HasLoadState<T>::value &&
+    !std::is_base_of_v<ExtraState, T>;
 
 template <class T, class = void>
 struct HasStateType : std::false_type {};
 template <class T>
-struct HasStateType<
-    T,
-    std::void_t<typename OptimizerStateType<T>::type>> : std::true_type {};
+struct HasStateType<T, std::void_t<typename OptimizerStateType<T>::type>>
+    : std::true_type {};
 
 template <class T>
 struct Builtin<T, std::enable_if_t<is_libtorch_object<T>>> {
   using Object = Holding<T>;
 
-  static constexpr const char* default_name = Object::kind ==
-          LibTorchKind::module
-      ? "model"
+  static constexpr const char* default_name =
+      Object::kind == LibTorchKind::module      ? "model"
       : Object::kind == LibTorchKind::optimizer ? "optimizer"
       : Object::kind == LibTorchKind::scheduler ||
-              Object::kind == LibTorchKind::plateau
+          Object::kind == LibTorchKind::plateau
       ? "scheduler"
       : nullptr;
 
@@ -154,7 +154,9 @@ struct Builtin<T, std::enable_if_t<is_libtorch_object<T>>> {
     } else if constexpr (Object::kind == LibTorchKind::generator) {
       return make_generator_part(*Object::get(object));
     } else {
-      auto get = [&object] { return Object::get(object); };
+      auto get = [&object] {
+        return Object::get(object);
+      };
       using Held = std::remove_pointer_t<decltype(get())>;
       static_assert(
           !std::is_const_v<Held>,
@@ -166,11 +168,14 @@ struct Builtin<T, std::enable_if_t<is_libtorch_object<T>>> {
             !HasState<Held>::value &&
                 (!has_own_state<Held> ||
                  Object::kind == LibTorchKind::scheduler),
-            "holdfast: a module or optimizer with state of its own derives from "
+            "holdfast: a module or optimizer with state of its own derives "
+            "from "
             "holdfast::ExtraState, so that it is found wherever it is nested");
         std::function<void()> restored;
         if constexpr (HasOnRestored<Held>::value) {
-          restored = [get] { get()->on_restored(); };
+          restored = [get] {
+            get()->on_restored();
+          };
         }
         return make<Held>(get, std::move(restored));
       }
@@ -197,8 +202,12 @@ struct Builtin<T, std::enable_if_t<is_libtorch_object<T>>> {
     } else if constexpr (Object::kind == LibTorchKind::scheduler) {
       OwnState own;
       if constexpr (has_own_state<Held>) {
-        own.save = [get] { return Values(get()->save_state()); };
-        own.load = [get](const Values& values) { get()->load_state(values); };
+        own.save = [get] {
+          return Values(get()->save_state());
+        };
+        own.load = [get](const Values& values) {
+          get()->load_state(values);
+        };
       }
       return make_scheduler_part(
           std::move(get), std::move(restored), std::move(own));

@@ -45,7 +45,8 @@ struct WithGradients {
 /// The module as a part that also saves the values of gradients:
 ///
 ///     auto accumulating = holdfast::with_gradients(model);
-///     holdfast::CheckpointManager checkpoints{dir, options, accumulating, ...};
+///     holdfast::CheckpointManager checkpoints{dir, options, accumulating,
+///     ...};
 ///
 /// Holds a reference: the module, or its holder, must outlive it.
 template <class Module>

@@ -15,8 +15,8 @@ class ReduceLROnPlateauScheduler;
 /// How a learning-rate scheduler becomes a part.
 ///
 /// `LRScheduler` and what derives from it: the step count. The learning rates
-/// belong to the optimizer. That is all of StepLR; of a scheduler of your own it
-/// is the base, and `notes()` says so, unless it has
+/// belong to the optimizer. That is all of StepLR; of a scheduler of your own
+/// it is the base, and `notes()` says so, unless it has
 ///
 ///     holdfast::Values save_state() const;
 ///     void load_state(const holdfast::Values&);

@@ -20,12 +20,12 @@ namespace holdfast {
     DType dtype) noexcept;
 
 /// The description of a tensor, with strides unless it is row-major.
-/// `unsupported_dtype` for quantized and bit types, `not_capturable` for sparse,
-/// nested, meta and undefined ones; both name it.
+/// `unsupported_dtype` for quantized and bit types, `not_capturable` for
+/// sparse, nested, meta and undefined ones; both name it.
 [[nodiscard]] TensorInfo describe(const at::Tensor& tensor, std::string name);
 
-/// The bytes of a tensor that `describe` accepts. Host memory itself where it is
-/// row-major; else copied out, which waits for the device. A whole tensor is
+/// The bytes of a tensor that `describe` accepts. Host memory itself where it
+/// is row-major; else copied out, which waits for the device. A whole tensor is
 /// copied without a temporary on the host; pieces keep one row-major copy of it
 /// until the last byte has been copied out.
 [[nodiscard]] std::shared_ptr<const TensorSource> source_of(at::Tensor tensor);

@@ -22,8 +22,8 @@ struct KeepBest {
 /// True if `value` is a new best: better than `former`, or the first. An equal
 /// value is not (nor is 0.0 after -0.0), so the older checkpoint keeps its
 /// rank. What a diverged run reports never is: NaN, or infinity on the bad side
-/// (+inf where the lowest is best). Infinity on the good side may be. A `former`
-/// that could itself never be a best counts as none.
+/// (+inf where the lowest is best). Infinity on the good side may be. A
+/// `former` that could itself never be a best counts as none.
 [[nodiscard]] bool is_better(
     Best best,
     double value,

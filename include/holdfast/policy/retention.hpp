@@ -69,22 +69,23 @@ struct RetentionDecision {
 /// depend on the order of `entries`. O(n log n) for each rule.
 ///
 /// Protected whatever the rules say: the newest two valid ones; of each tracked
-/// metric (one with a `KeepBest` rule) the best, and the best valid one, because
-/// the other may not survive a power cut; the one resumed from; those at which a
-/// line began; pinned ones; those being read. If fewer than two are valid,
-/// nothing is dropped. Two entries with one sequence are both kept, and no rule
-/// counts them.
+/// metric (one with a `KeepBest` rule) the best, and the best valid one,
+/// because the other may not survive a power cut; the one resumed from; those
+/// at which a line began; pinned ones; those being read. If fewer than two are
+/// valid, nothing is dropped. Two entries with one sequence are both kept, and
+/// no rule counts them.
 ///
 /// Best is what `is_better` says, by value and then by age: an older one wins a
 /// tie, NaN and a missing metric never rank.
 ///
 /// Age errs on the side of keeping. The clock of every run is taken as possibly
 /// wrong: an entry is as young as the youngest up to it in the sequence, so a
-/// clock that was once behind makes no entry older than those before it, and one
-/// that was ahead delays dropping by no more than it was ahead. A time after `now`, or one that is not
-/// finite, is replaced by the least of all later ones; where the newest entry
-/// itself is in the future, `now` cannot be trusted and the age rule keeps all.
-/// Buckets do not look at `now`; an entry without a finite time is kept by them.
+/// clock that was once behind makes no entry older than those before it, and
+/// one that was ahead delays dropping by no more than it was ahead. A time
+/// after `now`, or one that is not finite, is replaced by the least of all
+/// later ones; where the newest entry itself is in the future, `now` cannot be
+/// trusted and the age rule keeps all. Buckets do not look at `now`; an entry
+/// without a finite time is kept by them.
 ///
 /// Planning again over what is left, with the same `now` and rules, drops
 /// nothing; one more rule next to others never drops more. Throws

@@ -45,8 +45,8 @@ struct TriggerPoint {
 /// are due once the interval has passed since `last`.
 ///
 /// Should `last` lie ahead of `now`, no rule is dead until it is reached again:
-/// steps and epochs are due when `now` itself is a multiple, seconds at once; the
-/// save that follows sets `last` right.
+/// steps and epochs are due when `now` itself is a multiple, seconds at once;
+/// the save that follows sets `last` right.
 ///
 /// A time that is not finite: never due at such a `now`; due at once after such
 /// a `last`. Throws `invalid_argument` for a rule that `validate` refuses.

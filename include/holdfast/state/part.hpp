@@ -139,8 +139,8 @@ class Part {
     return {};
   }
 
-  /// For data sources that a manager attaches; null for anything else. Asked for
-  /// again and again: belongs to the object, not to the part.
+  /// For data sources that a manager attaches; null for anything else. Asked
+  /// for again and again: belongs to the object, not to the part.
   [[nodiscard]] virtual Cursor* cursor() noexcept {
     return nullptr;
   }

@@ -26,7 +26,8 @@ struct LineName {
 };
 
 struct Catalog {
-  std::vector<CheckpointName> checkpoints; ///< Ascending, foreign ones left out.
+  std::vector<CheckpointName>
+      checkpoints; ///< Ascending, foreign ones left out.
   std::vector<LineName> lines; ///< Ascending.
   std::vector<std::string> quarantined;
   std::vector<std::string> staging; ///< Left-overs, or of the writer at work.

@@ -50,9 +50,9 @@ enum class VerifyLevel {
   full, ///< And every byte.
 };
 
-/// Judges the checkpoint `name` of `root`. Opens nothing for writing, and throws
-/// nothing for what is on the disk. System errors are retried three times over
-/// about a second on `clock` before they count.
+/// Judges the checkpoint `name` of `root`. Opens nothing for writing, and
+/// throws nothing for what is on the disk. System errors are retried three
+/// times over about a second on `clock` before they count.
 [[nodiscard]] Judgement judge(
     Directory& root,
     const CheckpointName& name,

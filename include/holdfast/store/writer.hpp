@@ -47,8 +47,7 @@ class Writer {
   /// `claim(number)`, which must create it exclusively, and again with a higher
   /// number where that says `already_exists`. The number is spent even where
   /// `claim` throws. `limit_exceeded` when there are no numbers left.
-  std::uint64_t claim_number(
-      const std::function<void(std::uint64_t)>& claim);
+  std::uint64_t claim_number(const std::function<void(std::uint64_t)>& claim);
 
   /// Step 7 for what carries `sequence`: LOCK's numbers, durable.
   void record_committed(std::uint64_t sequence);

@@ -104,7 +104,8 @@ void two_wrong_ones(const OtherModel& model, std::string& phase) {
 // error: a part is held by reference, so it cannot be a temporary
 // error: only a module, an optimizer, a scheduler and a data loader have a name
 void load_wrong_ones(double& rate) {
-  holdfast::load("run", torch::optim::SGD(std::vector<at::Tensor>(), 0.1), rate);
+  holdfast::load(
+      "run", torch::optim::SGD(std::vector<at::Tensor>(), 0.1), rate);
 }
 
 // error: a part is restored in place, so it cannot be const

@@ -15,9 +15,7 @@ namespace holdfast {
 
 namespace detail {
 
-HOLDFAST_INLINE void throw_json_limit(
-    const char* message,
-    std::size_t limit) {
+HOLDFAST_INLINE void throw_json_limit(const char* message, std::size_t limit) {
   ErrorDetails details;
   details.message = message;
   details.expected = "at most " + std::to_string(limit);

@@ -39,7 +39,8 @@ HOLDFAST_INLINE std::optional<Digest128> Digest128::from_hex(
   }
   Digest128 digest;
   for (std::size_t i = 0; i < 8; ++i) {
-    digest.high = digest.high << 8 | std::to_integer<std::uint64_t>((*bytes)[i]);
+    digest.high =
+        digest.high << 8 | std::to_integer<std::uint64_t>((*bytes)[i]);
     digest.low =
         digest.low << 8 | std::to_integer<std::uint64_t>((*bytes)[i + 8]);
   }

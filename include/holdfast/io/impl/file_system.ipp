@@ -45,10 +45,8 @@ HOLDFAST_INLINE std::unique_ptr<Directory> open_directory_if_one(
 }
 
 /// All bytes of an open file of at most `limit`; `path` is for messages.
-HOLDFAST_INLINE Bytes read_all(
-    ReadableFile& file,
-    std::uint64_t limit,
-    const std::string& path) {
+HOLDFAST_INLINE Bytes
+read_all(ReadableFile& file, std::uint64_t limit, const std::string& path) {
   const auto refuse = [&](const std::string& found) {
     ErrorDetails details;
     details.message = "the file is too large";
@@ -113,10 +111,8 @@ HOLDFAST_INLINE void remove_tree(Directory& parent, const std::string& name) {
   }
 }
 
-HOLDFAST_INLINE Bytes read_file(
-    Directory& directory,
-    const std::string& name,
-    std::uint64_t limit) {
+HOLDFAST_INLINE Bytes
+read_file(Directory& directory, const std::string& name, std::uint64_t limit) {
   const std::unique_ptr<ReadableFile> file = directory.open_file(name);
   return detail::read_all(*file, limit, directory.path() + "/" + name);
 }

@@ -37,10 +37,8 @@ HOLDFAST_INLINE ErrorCode code_of_system_error(int error) noexcept {
   }
 }
 
-HOLDFAST_INLINE Error system_error_of(
-    int error,
-    const char* action,
-    const std::string& path) {
+HOLDFAST_INLINE Error
+system_error_of(int error, const char* action, const std::string& path) {
   ErrorDetails details;
   details.message = std::string("cannot ") + action + ": " +
       std::generic_category().message(error);

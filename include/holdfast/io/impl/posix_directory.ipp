@@ -59,9 +59,8 @@ HOLDFAST_INLINE std::string PosixDirectory::path_of(
                                                : path_ + "/" + name;
 }
 
-HOLDFAST_INLINE FileKind PosixDirectory::kind_of(
-    const std::string& name,
-    bool& taken) {
+HOLDFAST_INLINE FileKind
+PosixDirectory::kind_of(const std::string& name, bool& taken) {
   struct ::stat status = {};
   const int result = uninterrupted([&] {
     return directory_->calls().lstatat(
@@ -249,8 +248,7 @@ HOLDFAST_INLINE void PosixDirectory::rename(
   require_component(to, path_);
   const PosixCalls& calls = directory_->calls();
   int result = uninterrupted([&] {
-    return calls.rename_exclusive(
-        directory_->get(), from.c_str(), to.c_str());
+    return calls.rename_exclusive(directory_->get(), from.c_str(), to.c_str());
   });
   if (result == -1 && (errno == EINVAL || errno == ENOSYS)) {
     // Kernel or file system without it: the lock file keeps other writers away
@@ -273,8 +271,7 @@ HOLDFAST_INLINE void PosixDirectory::remove_file(const std::string& name) {
   require_component(name, path_);
   check_call(
       [&] {
-        return directory_->calls().unlinkat(
-            directory_->get(), name.c_str(), 0);
+        return directory_->calls().unlinkat(directory_->get(), name.c_str(), 0);
       },
       "remove the file",
       path_of(name));
@@ -326,9 +323,7 @@ HOLDFAST_INLINE SpaceInfo PosixDirectory::space() {
   constexpr std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
   struct ::statvfs status = {};
   check_call(
-      [&] {
-        return directory_->calls().fstatvfs(directory_->get(), &status);
-      },
+      [&] { return directory_->calls().fstatvfs(directory_->get(), &status); },
       "ask for the free space",
       path_);
   SpaceInfo space;

@@ -25,9 +25,8 @@ HOLDFAST_INLINE int open_path(
 /// Opens `path`, and makes it and what is missing above it. A name is durable
 /// before anything is made below it, so whoever finds the directory later has
 /// only its own name left to sync.
-HOLDFAST_INLINE Descriptor make_path(
-    const PosixCalls& calls,
-    const std::string& path) {
+HOLDFAST_INLINE Descriptor
+make_path(const PosixCalls& calls, const std::string& path) {
   const int found = open_path(calls, AT_FDCWD, path);
   if (found != -1) {
     return Descriptor(calls, found);

@@ -168,8 +168,7 @@ HOLDFAST_INLINE void PosixWritableFile::sync() {
   if (error != 0) {
     throw_system_error(error, "set the size", path_);
   }
-  check_call(
-      [&] { return file_.calls().fsync(file_.get()); }, "sync", path_);
+  check_call([&] { return file_.calls().fsync(file_.get()); }, "sync", path_);
   failed_ = false;
 }
 
@@ -221,9 +220,8 @@ HOLDFAST_INLINE bool PosixReadableFile::try_lock_shared() {
   // Somebody who asks is_unlocked() holds an exclusive lock for an instant:
   // a refusal counts only if it lasts.
   for (int attempt = 0;; ++attempt) {
-    const int result = uninterrupted([&] {
-      return file_.calls().flock(file_.get(), LOCK_SH | LOCK_NB);
-    });
+    const int result = uninterrupted(
+        [&] { return file_.calls().flock(file_.get(), LOCK_SH | LOCK_NB); });
     if (result == 0) {
       return true;
     }
@@ -261,8 +259,7 @@ HOLDFAST_INLINE bool PosixReadableFile::is_unlocked() {
   struct ::stat ours = {};
   struct ::stat named = {};
   const auto look = [&](const Descriptor& file, struct ::stat* into) {
-    check_call(
-        [&] { return calls.fstat(file.get(), into); }, "look at", path_);
+    check_call([&] { return calls.fstat(file.get(), into); }, "look at", path_);
   };
   look(file_, &ours);
   look(probe, &named);
@@ -337,8 +334,7 @@ HOLDFAST_INLINE void PosixLockFile::sync() {
     throw_system_error(EIO, "sync again after a failed sync", path_);
   }
   failed_ = true;
-  check_call(
-      [&] { return file_.calls().fsync(file_.get()); }, "sync", path_);
+  check_call([&] { return file_.calls().fsync(file_.get()); }, "sync", path_);
   failed_ = false;
 }
 

@@ -117,8 +117,8 @@ HOLDFAST_INLINE ProcessIdentity this_process() {
     identity.boot_id.pop_back();
   }
   std::array<char, 256> name_space = {};
-  const ssize_t length = ::readlink(
-      "/proc/self/ns/pid", name_space.data(), name_space.size() - 1);
+  const ssize_t length =
+      ::readlink("/proc/self/ns/pid", name_space.data(), name_space.size() - 1);
   if (length > 0) {
     identity.pid_namespace.assign(
         name_space.data(), static_cast<std::size_t>(length));
@@ -166,8 +166,7 @@ HOLDFAST_INLINE std::string random_id() {
     if (got > 0) {
       done += static_cast<std::size_t>(got);
     } else if (got == 0 || errno != EINTR) {
-      throw Error(
-          ErrorCode::io_error, "the system gives no random numbers");
+      throw Error(ErrorCode::io_error, "the system gives no random numbers");
     }
   }
   return to_hex({bytes.data(), bytes.size()});

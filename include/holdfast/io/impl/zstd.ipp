@@ -203,8 +203,7 @@ HOLDFAST_INLINE void ZstdSink::write(ByteView bytes) {
       if (!state.content) {
         state.content.reset(new std::byte[state.max_frame_bytes]);
       }
-      std::memcpy(
-          state.content.get() + state.content_bytes, bytes.data, count);
+      std::memcpy(state.content.get() + state.content_bytes, bytes.data, count);
       state.content_bytes += count;
       if (state.content_bytes == state.max_frame_bytes) {
         state.write_buffered();
@@ -344,14 +343,14 @@ HOLDFAST_INLINE void ZstdSource::State::skip_frame() {
   if (available() < 8) {
     detail::throw_malformed_compression("a skippable frame is cut off");
   }
-  std::uint64_t bytes = 8 + std::uint64_t{detail::read_little_endian(
-                                front() + 4)};
+  std::uint64_t bytes =
+      8 + std::uint64_t{detail::read_little_endian(front() + 4)};
   while (bytes != 0) {
     if (!fill(1)) {
       detail::throw_malformed_compression("a skippable frame is cut off");
     }
-    const auto count = static_cast<std::size_t>(
-        std::min<std::uint64_t>(bytes, available()));
+    const auto count =
+        static_cast<std::size_t>(std::min<std::uint64_t>(bytes, available()));
     begin += count;
     bytes -= count;
   }
@@ -373,8 +372,7 @@ HOLDFAST_INLINE std::size_t ZstdSource::State::decompress(
                         std::min<std::uint64_t>(count, left_in_frame)),
       0};
   ZSTD_inBuffer in = {front(), available(), 0};
-  const std::size_t result =
-      ZSTD_decompressStream(context.get(), &out, &in);
+  const std::size_t result = ZSTD_decompressStream(context.get(), &out, &in);
   if (ZSTD_isError(result) != 0) {
     if (ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation) {
       throw std::bad_alloc();

@@ -154,8 +154,7 @@ HOLDFAST_INLINE void record_flags(Environment& environment) {
       "default_dtype",
       c10::toString(c10::get_default_dtype_as_scalartype()),
       severity);
-  environment.set(
-      "flush_denormal", flag_text(flushes_denormals()), severity);
+  environment.set("flush_denormal", flag_text(flushes_denormals()), severity);
   environment.set(
       "deterministic.algorithms",
       flag_text(context.deterministicAlgorithms()),

@@ -164,8 +164,8 @@ class GeneratorPart final : public Part {
       Mismatches& mismatches) override {
     check();
     auto restore = std::make_unique<GeneratorRestore>();
-    if (auto prepared = prepare_generator(
-            generator_, saved.values, "state", mismatches)) {
+    if (auto prepared =
+            prepare_generator(generator_, saved.values, "state", mismatches)) {
       restore->generators.push_back(std::move(*prepared));
     }
     return restore;
@@ -263,7 +263,10 @@ class DefaultGeneratorsPart final : public Part {
       }
       if (!generator) {
         mismatches.push_back(
-            {ErrorCode::name_unexpected, name, "no such device", "a generator"});
+            {ErrorCode::name_unexpected,
+             name,
+             "no such device",
+             "a generator"});
         continue;
       }
       if (auto prepared = prepare_generator(

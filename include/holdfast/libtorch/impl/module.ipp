@@ -43,8 +43,7 @@ class ModulePart final : public Part {
   void publish(const std::string& part, Names& names) override {
     const ModuleWalk walk(root());
     for (const ModuleTensor& entry : walk.tree.tensors) {
-      names.add(
-          entry.tensor.unsafeGetTensorImpl(), part, entry.names.front());
+      names.add(entry.tensor.unsafeGetTensorImpl(), part, entry.names.front());
     }
     for (const auto& [tensor, name] : walk.tree.doubles) {
       names.add(tensor.unsafeGetTensorImpl(), part, name);
@@ -145,8 +144,7 @@ HOLDFAST_INLINE State ModulePart::capture(const Names&) {
             "a tensor has the name of a parameter's gradient",
             ErrorCode::duplicate_name);
       }
-      state.tensors.push_back(
-          {std::move(gradient_info), source_of(gradient)});
+      state.tensors.push_back({std::move(gradient_info), source_of(gradient)});
     }
   }
   state.values["evaluating"] = std::move(evaluating);
@@ -154,8 +152,8 @@ HOLDFAST_INLINE State ModulePart::capture(const Names&) {
   state.values["gradients"] = std::move(gradients);
   state.values["gradient"] = usual;
   state.values["gradient_values"] = gradients_ == Gradients::values;
-  state.values["undefined"] = Value::Array(
-      walk.tree.undefined.begin(), walk.tree.undefined.end());
+  state.values["undefined"] =
+      Value::Array(walk.tree.undefined.begin(), walk.tree.undefined.end());
   state.values["extra_state"] = std::move(extra);
   return state;
 }

@@ -81,7 +81,8 @@ HOLDFAST_INLINE void match_module_tensors(
     if (info.shape == sizes_of(entry.tensor) &&
         !same_layout(entry.tensor, info)) {
       notes.push_back(
-          "'" + first + "' had other strides when it was saved: its values are "
+          "'" + first +
+          "' had other strides when it was saved: its values are "
           "equal, but sums over it may round otherwise");
     }
     const auto [other, only] = taken.emplace(*source, first);

@@ -25,9 +25,8 @@ HOLDFAST_INLINE Value strides_value(const std::vector<std::int64_t>& strides) {
 
 /// What the state says of a gradient: false for none, true for one that is laid
 /// out like its tensor, else its strides or "sparse".
-HOLDFAST_INLINE Value gradient_value(
-    const at::Tensor& tensor,
-    const at::Tensor& gradient) {
+HOLDFAST_INLINE Value
+gradient_value(const at::Tensor& tensor, const at::Tensor& gradient) {
   if (!gradient.defined()) {
     return false;
   }
@@ -154,12 +153,9 @@ HOLDFAST_INLINE void keep_module_backups(
     const TensorInfo info = describe(entry.tensor, entry.names.front());
     at::Tensor copy = at::empty(
         info.shape,
-        at::TensorOptions()
-            .dtype(entry.tensor.scalar_type())
-            .device(at::kCPU));
+        at::TensorOptions().dtype(entry.tensor.scalar_type()).device(at::kCPU));
     source_of(entry.tensor)
-        ->copy_out(
-            0, static_cast<std::byte*>(copy.data_ptr()), copy.nbytes());
+        ->copy_out(0, static_cast<std::byte*>(copy.data_ptr()), copy.nbytes());
     restore.backups.emplace_back(entry.tensor, std::move(copy));
   }
   for (const auto& [name, module] : tree.modules) {

@@ -142,8 +142,7 @@ HOLDFAST_INLINE State OptimizerPart::capture(const Names& names) {
       states.emplace(key, std::move(values));
     }
     groups.emplace_back(Values{
-        {"options",
-         capture_options(optimizer.param_groups()[g].options())},
+        {"options", capture_options(optimizer.param_groups()[g].options())},
         {"parameters", std::move(parameters)}});
   }
   const std::size_t all = optimizer.state().size();
@@ -173,8 +172,7 @@ HOLDFAST_INLINE std::unique_ptr<Restore> OptimizerPart::prepare(
   const std::string type = type_name(typeid(optimizer));
   const std::string& saved_type = at(saved.values, "type").text("type");
   if (type != saved_type) {
-    mismatches.push_back(
-        {ErrorCode::type_mismatch, "type", type, saved_type});
+    mismatches.push_back({ErrorCode::type_mismatch, "type", type, saved_type});
     return nullptr;
   }
 

@@ -11,8 +11,8 @@
 #include <utility>
 
 /// Options and states of optimizers that Holdfast does not know, through the
-/// `serialize` functions which their authors wrote. Nothing is written to bytes:
-/// the archive's attributes are read and set directly.
+/// `serialize` functions which their authors wrote. Nothing is written to
+/// bytes: the archive's attributes are read and set directly.
 namespace holdfast::detail {
 
 struct OutputModuleMember {
@@ -99,7 +99,8 @@ class ArchiveWriter {
       return kind("reals", Value::Array(list.begin(), list.end()));
     }
     throw_not_capturable(
-        name, "serialize() wrote a value of a kind that cannot be saved: " +
+        name,
+        "serialize() wrote a value of a kind that cannot be saved: " +
             value.tagKind());
   }
 
@@ -260,8 +261,10 @@ void write_archive(
   } catch (const std::exception& error) {
     throw_not_capturable(
         c10::demangle(typeid(object).name()),
-        what + " cannot be saved: its type must override both serialize() "
-        "functions (" + std::string(error.what()).substr(0, 200) + ")");
+        what +
+            " cannot be saved: its type must override both serialize() "
+            "functions (" +
+            std::string(error.what()).substr(0, 200) + ")");
   }
   ArchiveWriter(fields, values)
       .write(archive.*member_of(OutputModuleMember{}), "");

@@ -9,8 +9,8 @@
 #include <iterator>
 #include <map>
 #include <string>
-#include <typeinfo>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 

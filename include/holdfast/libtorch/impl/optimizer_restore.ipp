@@ -111,8 +111,7 @@ HOLDFAST_INLINE std::string type_name(const std::type_info& type) {
   return c10::demangle(type.name());
 }
 
-HOLDFAST_INLINE Values
-capture_options(optim::OptimizerOptions& options) {
+HOLDFAST_INLINE Values capture_options(optim::OptimizerOptions& options) {
   Values values;
   std::vector<TensorOut> tensors;
   FieldWriter writer(values, tensors, "", std::nullopt);
@@ -165,11 +164,9 @@ HOLDFAST_INLINE void prepare_options(
   restore.unknown.push_back({&live, archive(saved), archive(before)});
 }
 
-HOLDFAST_INLINE std::unique_ptr<optim::OptimizerParamState>
-make_state(
+HOLDFAST_INLINE std::unique_ptr<optim::OptimizerParamState> make_state(
     optim::Optimizer& optimizer,
-    const std::function<std::unique_ptr<optim::OptimizerParamState>()>&
-        factory,
+    const std::function<std::unique_ptr<optim::OptimizerParamState>()>& factory,
     const std::string& type) {
   if (auto known = make_known_state(type)) {
     return known;
@@ -192,14 +189,12 @@ HOLDFAST_INLINE void prepare_states(
     optim::Optimizer& optimizer,
     const std::vector<std::vector<Slot>>& slots,
     const GroupMatch& match,
-    const std::function<std::unique_ptr<optim::OptimizerParamState>()>&
-        factory,
+    const std::function<std::unique_ptr<optim::OptimizerParamState>()>& factory,
     const Saved& saved,
     OptimizerRestore& restore,
     Mismatches& mismatches) {
   const Values& states = at(saved.values, "states").object("states");
-  const std::string& type =
-      at(saved.values, "state_type").text("state_type");
+  const std::string& type = at(saved.values, "state_type").text("state_type");
   std::int64_t elements = -1;
   if (type == "torch::optim::LBFGSParamState") {
     elements = 0;
@@ -232,8 +227,9 @@ HOLDFAST_INLINE void prepare_states(
             values, tensors, key + ".", slot.parameter.device());
         read_archive(*param_state, "the parameter state", reader.archive());
       }
-      restore.states[state_key<StateMap>(
-          slot.parameter.unsafeGetTensorImpl())] = std::move(param_state);
+      restore
+          .states[state_key<StateMap>(slot.parameter.unsafeGetTensorImpl())] =
+          std::move(param_state);
     }
   }
   for (const auto& item : states) {

@@ -60,9 +60,7 @@ class FieldWriter {
       values_[name + ".device"] = tensor.device().str();
     }
   }
-  void operator()(
-      const std::string& name,
-      const std::deque<at::Tensor>& list) {
+  void operator()(const std::string& name, const std::deque<at::Tensor>& list) {
     values_[name] = list.size();
     for (std::size_t i = 0; i < list.size(); ++i) {
       (*this)(name + "." + std::to_string(i), list[i]);
@@ -91,8 +89,7 @@ class SavedTensors {
     return found == by_name_.end() ? nullptr : &infos_[found->second];
   }
   at::Tensor allocate(const TensorInfo& info, at::Device device) {
-    at::Tensor& fresh =
-        fresh_[static_cast<std::size_t>(&info - infos_.data())];
+    at::Tensor& fresh = fresh_[static_cast<std::size_t>(&info - infos_.data())];
     fresh = detail::allocate(info, device);
     return fresh;
   }
@@ -206,10 +203,7 @@ class FieldReader {
       const std::string item = name + "." + std::to_string(i);
       if (tensors_.find(prefix_ + item) == nullptr) {
         mismatches_.push_back(
-            {ErrorCode::name_missing,
-             prefix_ + item,
-             "a tensor",
-             "nothing"});
+            {ErrorCode::name_missing, prefix_ + item, "a tensor", "nothing"});
         return;
       }
       list.emplace_back();

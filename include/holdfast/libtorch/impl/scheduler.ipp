@@ -23,8 +23,7 @@
 namespace holdfast::detail {
 
 HOLDFAST_INLINE Error empty_scheduler_holder() {
-  return Error(
-      ErrorCode::not_capturable, "the holder holds no scheduler");
+  return Error(ErrorCode::not_capturable, "the holder holds no scheduler");
 }
 
 /// The step count, which LibTorch keeps protected.
@@ -168,15 +167,16 @@ class SchedulerPart final : public Part {
     return *scheduler;
   }
 
-  [[nodiscard]] OwnState own_state(
-      torch::optim::LRScheduler& scheduler) const {
+  [[nodiscard]] OwnState own_state(torch::optim::LRScheduler& scheduler) const {
     if (own_.load) {
       return own_;
     }
     if (auto* extra = dynamic_cast<ExtraState*>(&scheduler)) {
       return {
           [extra] { return extra->save_state(); },
-          [extra](const Values& values) { extra->load_state(values); }};
+          [extra](const Values& values) {
+            extra->load_state(values);
+          }};
     }
     return {};
   }
@@ -265,8 +265,7 @@ class PlateauPart final : public Part {
     Plateau& scheduler = object();
     State state;
     state.values["best"] = scheduler.*member_of(PlateauBest{});
-    state.values["cooldown_counter"] =
-        scheduler.*member_of(PlateauCooldown{});
+    state.values["cooldown_counter"] = scheduler.*member_of(PlateauCooldown{});
     state.values["num_bad_epochs"] = scheduler.*member_of(PlateauBadEpochs{});
     state.values["last_epoch"] = scheduler.*member_of(PlateauLastEpoch{});
     return state;

@@ -184,15 +184,15 @@ HOLDFAST_INLINE std::optional<at::ScalarType> scalar_type_of(
   return std::nullopt;
 }
 
-HOLDFAST_INLINE TensorInfo describe(
-    const at::Tensor& tensor,
-    std::string name) {
+HOLDFAST_INLINE TensorInfo
+describe(const at::Tensor& tensor, std::string name) {
   if (!tensor.defined()) {
     detail::throw_not_capturable(std::move(name), "the tensor is undefined");
   }
   if (tensor.is_nested() || tensor.layout() != at::kStrided) {
     detail::throw_not_capturable(
-        std::move(name), "only dense tensors can be saved, not sparse or nested");
+        std::move(name),
+        "only dense tensors can be saved, not sparse or nested");
   }
   if (tensor.is_meta() || !tensor.has_storage()) {
     detail::throw_not_capturable(
@@ -202,8 +202,8 @@ HOLDFAST_INLINE TensorInfo describe(
   if (!dtype || tensor.is_quantized()) {
     detail::throw_not_capturable(
         std::move(name),
-        std::string("tensors of dtype ") +
-            c10::toString(tensor.scalar_type()) + " cannot be saved",
+        std::string("tensors of dtype ") + c10::toString(tensor.scalar_type()) +
+            " cannot be saved",
         ErrorCode::unsupported_dtype);
   }
   TensorInfo info;

@@ -116,8 +116,7 @@ HOLDFAST_INLINE std::unique_ptr<Restore> TensorPart::prepare(
   at::Tensor fresh;
   bool requires_grad = false;
   if (defined) {
-    requires_grad =
-        at(saved.values, "requires_grad").as<bool>("requires_grad");
+    requires_grad = at(saved.values, "requires_grad").as<bool>("requires_grad");
     if (tensor_.defined()) {
       compare_tensor(tensor_, saved.tensors[0], "tensor", mismatches);
     } else {

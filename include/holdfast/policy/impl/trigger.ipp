@@ -42,13 +42,13 @@ HOLDFAST_INLINE bool time_is_due(
   return !std::isfinite(last) || last > now || now - last >= interval;
 }
 
-HOLDFAST_INLINE SaveEvery save_every_count(
-    SaveEvery::Unit unit,
-    std::int64_t count) {
+HOLDFAST_INLINE SaveEvery
+save_every_count(SaveEvery::Unit unit, std::int64_t count) {
   // Before the conversion: 2^53 + 1 would become 2^53.
   if (count > static_cast<std::int64_t>(kLargestSaveInterval)) {
     throw_invalid_argument(
-        "save_every", "the interval is larger than 2^53",
+        "save_every",
+        "the interval is larger than 2^53",
         std::to_string(count));
   }
   const SaveEvery rule{unit, static_cast<double>(count)};
@@ -85,8 +85,7 @@ HOLDFAST_INLINE SaveEvery save_every(Epochs interval) {
   return detail::save_every_count(SaveEvery::Unit::epochs, interval.count);
 }
 
-HOLDFAST_INLINE SaveEvery
-save_every(std::chrono::duration<double> interval) {
+HOLDFAST_INLINE SaveEvery save_every(std::chrono::duration<double> interval) {
   const SaveEvery rule{SaveEvery::Unit::seconds, interval.count()};
   validate(rule);
   return rule;
@@ -95,8 +94,7 @@ save_every(std::chrono::duration<double> interval) {
 HOLDFAST_INLINE std::string to_string(const SaveEvery& rule) {
   if (rule.unit == SaveEvery::Unit::seconds) {
     return "every " +
-        detail::describe_duration(
-               std::chrono::duration<double>(rule.interval));
+        detail::describe_duration(std::chrono::duration<double>(rule.interval));
   }
   const char* const unit =
       rule.unit == SaveEvery::Unit::steps ? "step" : "epoch";

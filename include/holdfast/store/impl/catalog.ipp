@@ -73,8 +73,7 @@ HOLDFAST_INLINE Catalog catalog_of(const std::vector<DirectoryEntry>& entries) {
     }
   }
   const auto by_sequence = [](const auto& a, const auto& b) {
-    return a.sequence != b.sequence ? a.sequence < b.sequence
-                                    : a.name < b.name;
+    return a.sequence != b.sequence ? a.sequence < b.sequence : a.name < b.name;
   };
   std::sort(catalog.lines.begin(), catalog.lines.end(), by_sequence);
   std::sort(

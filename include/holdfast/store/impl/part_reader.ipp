@@ -71,8 +71,7 @@ class PartChain {
       // Never more than was promised, however long the file is.
       const std::uint64_t left = part_.bytes - plain_bytes_;
       got = stored_.read(
-          into,
-          static_cast<std::size_t>(std::min<std::uint64_t>(left, count)));
+          into, static_cast<std::size_t>(std::min<std::uint64_t>(left, count)));
     }
     plain_.update(ByteView(into, got));
     plain_bytes_ += got;
@@ -135,8 +134,8 @@ HOLDFAST_INLINE PartReader::PartReader(
     details.found = file.stored->codec;
     throw Error(ErrorCode::unsupported_version, std::move(details));
   }
-  state_ = std::make_unique<State>(
-      open_part(checkpoint, file.stored_path()), file);
+  state_ =
+      std::make_unique<State>(open_part(checkpoint, file.stored_path()), file);
 }
 
 HOLDFAST_INLINE PartReader::~PartReader() = default;

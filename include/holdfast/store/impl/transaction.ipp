@@ -26,8 +26,8 @@ inline constexpr std::uint64_t kSpaceMarginBytes = std::uint64_t{16} << 20;
 /// 16 MiB more, at most what a number holds.
 HOLDFAST_INLINE std::uint64_t space_needed(std::uint64_t expected) noexcept {
   const auto with_share = checked_add(expected, expected / 50);
-  const auto with_margin = checked_add(
-      with_share.value_or(expected), kSpaceMarginBytes);
+  const auto with_margin =
+      checked_add(with_share.value_or(expected), kSpaceMarginBytes);
   return with_margin.value_or(expected);
 }
 
@@ -74,8 +74,7 @@ HOLDFAST_INLINE PartPath split_part_path(const std::string& path) {
   };
   if (!is_component(split.file) ||
       (slash != std::string::npos && !is_component(split.directory))) {
-    throw_invalid_argument(
-        "path", "is not 'file' or 'directory/file'", path);
+    throw_invalid_argument("path", "is not 'file' or 'directory/file'", path);
   }
   return split;
 }

@@ -112,8 +112,7 @@ judge_part(Directory& checkpoint, const PartFile& part, VerifyLevel level) {
       return {};
     }
     file->drop_cache();
-    const bool same =
-        open_part(checkpoint, part.stored_path())->size() == size;
+    const bool same = open_part(checkpoint, part.stored_path())->size() == size;
     return judgement(
         same ? Verdict::damaged : Verdict::unstable,
         label + ": " + std::to_string(size) + " bytes, " +
@@ -238,8 +237,8 @@ HOLDFAST_INLINE Judgement judge(
     return result;
   }
   for (const PartFile& part : manifest.parts) {
-    result = detail::judge_files(
-        clock, "part '" + part.stored_path() + "'", [&] {
+    result =
+        detail::judge_files(clock, "part '" + part.stored_path() + "'", [&] {
           return detail::judge_part(*checkpoint, part, level);
         });
     if (result.verdict != Verdict::valid) {

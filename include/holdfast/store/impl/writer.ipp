@@ -188,8 +188,8 @@ struct Writer::State {
     }
   }
 
-  /// Of `entries`, which were there when the lock was taken: nobody's left-overs
-  /// but those of former writers.
+  /// Of `entries`, which were there when the lock was taken: nobody's
+  /// left-overs but those of former writers.
   void sweep(const std::vector<DirectoryEntry>& entries) {
     std::vector<std::string> doomed;
     for (const DirectoryEntry& entry : entries) {
@@ -304,9 +304,8 @@ HOLDFAST_INLINE void Writer::record_used(std::uint64_t sequence) {
   state_->lock->record({state_->highest, 0});
 }
 
-HOLDFAST_INLINE Line Writer::begin_line(
-    std::uint64_t origin,
-    const std::string& tag) {
+HOLDFAST_INLINE Line
+Writer::begin_line(std::uint64_t origin, const std::string& tag) {
   State& s = *state_;
   if (!tag.empty() && !is_name(tag)) {
     throw_invalid_argument("tag", "is not of [a-z0-9_-]{1,64}", tag);
