@@ -245,3 +245,30 @@ TEST_CASE("load: a failed load puts random state back", "[load]") {
   CHECK(parts.engine == std::mt19937{7});
   CHECK(same(parts.model, ToyModel()));
 }
+
+TEST_CASE("load: a copy of a checkpoint under another name", "[load]") {
+  const Disk disk = trained(3);
+  ManualClock clock;
+  disk->copy(checkpoint_path(2), "exports/best");
+  {
+    ToyParts parts;
+    const ResumeReport report = load("exports/best", parts.set, *disk, clock);
+    CHECK(same(parts.model, model_after(2)));
+    REQUIRE(report.checkpoint);
+    CHECK(report.checkpoint->step == 2);
+    CHECK(report.checkpoint->name == "best");
+    CHECK(report.checkpoint->path == "exports/best");
+  }
+  // Verified like any other: there is nothing older to pass over to.
+  disk->flip_bit("exports/best/model/model.safetensors", 8 * 300);
+  ToyParts parts;
+  const ToyModel before = parts.model;
+  CHECK(
+      code_of([&] { load("exports/best", parts.set, *disk, clock); }) ==
+      "checksum_mismatch");
+  CHECK(same(parts.model, before));
+  disk->remove("exports/best/state.json");
+  CHECK(
+      code_of([&] { load("exports/best", parts.set, *disk, clock); }) ==
+      "not_found");
+}

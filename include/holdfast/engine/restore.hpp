@@ -35,8 +35,12 @@ class PreparedRestore {
   PreparedRestore& operator=(PreparedRestore&&) noexcept;
 
   /// Phase two: applies all parts in the order of their stages. If one throws,
-  /// those applied before are taken back, and its error goes on.
+  /// those applied before are taken back, and its error goes on. What a
+  /// callback (`Part::restored`) throws goes on too, but everything is applied
+  /// then: `is_applied()`.
   void apply();
+  /// True once there is no way back.
+  [[nodiscard]] bool is_applied() const noexcept;
 
   /// The engine's own values.
   [[nodiscard]] const Values& engine() const noexcept;

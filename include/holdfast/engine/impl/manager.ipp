@@ -127,6 +127,9 @@ struct Manager::State final : LoopControl {
           ErrorCode::already_resumed,
           "parts are added, and a run is resumed, only once and in this order");
     }
+  }
+  /// A run that begins from nothing must not begin with restored objects.
+  void require_unspoiled() const {
     if (spoiled) {
       throw Error(
           ErrorCode::already_resumed,

@@ -98,6 +98,7 @@ HOLDFAST_INLINE ResumeReport Manager::State::go_on() {
     return begin_at(std::move(result), catalog);
   }
   require_fresh(*root, catalog, writer->mark(), result.passed_over);
+  require_unspoiled();
   return begin_fresh();
 }
 
@@ -117,7 +118,12 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
   detail::EngineState engine = detail::engine_state(*root, found);
   const Environment environment_now = record_environment();
 
-  found.restore.apply();
+  try {
+    found.restore.apply();
+  } catch (...) {
+    spoiled = spoiled || found.restore.is_applied();
+    throw;
+  }
   spoiled = true; // until all of this is through
 
   means = std::move(engine.means);
@@ -253,6 +259,7 @@ HOLDFAST_INLINE ResumeReport Manager::start_fresh(const std::string& tag) {
     if (state.continues(state.writer->current_line(), 0, tag)) {
       return state.go_on();
     }
+    state.require_unspoiled();
     state.line = state.writer->begin_line(0, tag).sequence;
     return state.begin_fresh();
   });

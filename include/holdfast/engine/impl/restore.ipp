@@ -192,6 +192,7 @@ struct PreparedRestore::State {
   std::vector<detail::PendingPart> parts; ///< In the order of applying.
   std::vector<RestoredPart> restored;
   Values engine;
+  bool applied = false;
 };
 
 HOLDFAST_INLINE PreparedRestore::PreparedRestore(
@@ -301,12 +302,17 @@ HOLDFAST_INLINE void PreparedRestore::apply() {
     }
     throw;
   }
+  state_->applied = true;
   for (const detail::PendingPart& pending : parts) {
     pending.target->part->restored();
   }
   for (; next != parts.end(); ++next) {
     next->restore->apply(next->bytes);
   }
+}
+
+HOLDFAST_INLINE bool PreparedRestore::is_applied() const noexcept {
+  return state_->applied;
 }
 
 HOLDFAST_INLINE const Values& PreparedRestore::engine() const noexcept {
