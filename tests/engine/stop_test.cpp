@@ -169,6 +169,26 @@ TEST_CASE("stop: a last save that fails is never silent", "[stop][fault]") {
   }
 }
 
+TEST_CASE("stop: what is saved already is not missed", "[stop][fault]") {
+  const auto disk = test::new_disk();
+  const auto faulty = std::make_shared<testing::FaultFileSystem>(disk);
+  double weight = 0;
+  Manager manager(
+      test::kRoot,
+      Options().file_system(faulty).save_every(epochs(1)).on_event({}));
+  manager.add("weight", weight);
+  manager.resume();
+  CHECK(manager.running(epochs(1)));
+  manager.step();
+  manager.end_epoch();
+  faulty->plan(
+      testing::Fault::error(EIO)
+          .on(testing::Operations{testing::Operation::create_directory})
+          .for_ever());
+  CHECK(test::code_of([&] { manager.save().wait(); }) == "io_error");
+  CHECK_FALSE(manager.running(epochs(1)));
+}
+
 TEST_CASE("stop: a resume in mid-epoch without a loader says so", "[stop]") {
   const auto disk = test::new_disk();
   double weight = 0;

@@ -170,13 +170,15 @@ HOLDFAST_INLINE bool Manager::State::ask_running() {
     stop_saved = false;
     return true;
   }
-  const bool saved =
-      progress.step == last_saved.step && progress.epoch == last_saved.epoch;
+  const auto is_saved = [this] {
+    return progress.step == last_saved.step &&
+        progress.epoch == last_saved.epoch;
+  };
   // In an epoch that was cut, per-epoch code may have run: not to be saved.
-  if (!saved && !sources.ahead() && !epoch_cut) {
+  if (!is_saved() && !sources.ahead() && !epoch_cut) {
     save_if_due({}, true);
   }
-  if (failures > 0 && settings.max_save_failures > 0) {
+  if (!is_saved() && failures > 0 && settings.max_save_failures > 0) {
     std::rethrow_exception(last_error);
   }
   told_to_stop = true;
