@@ -63,7 +63,7 @@ function(holdfast_add_core_tests target)
     Catch2::Catch2WithMain)
   add_dependencies(holdfast_core_tests ${target})
   catch_discover_tests(${target} PROPERTIES
-    LABELS core TIMEOUT 120 ${holdfast_test_environment} ${holdfast_no_match})
+    LABELS core TIMEOUT 600 ${holdfast_test_environment} ${holdfast_no_match})
 endfunction()
 
 # A test program that links LibTorch: loading it takes most of a second, so the
