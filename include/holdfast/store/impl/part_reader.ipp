@@ -37,7 +37,7 @@ class HashingSource final : public ByteSource {
   std::uint64_t bytes_ = 0;
 };
 
-inline constexpr std::size_t kDrainBytes = std::size_t{1} << 20;
+inline constexpr std::size_t kDrainBytes = std::size_t{64} << 10;
 
 /// Reads `source` to its end.
 HOLDFAST_INLINE void drain(ByteSource& source) {

@@ -5,6 +5,7 @@
 #include <holdfast/store/impl/part_reader.ipp>
 #include <holdfast/store/part_reader.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <utility>
@@ -53,12 +54,21 @@ HOLDFAST_INLINE Judgement judgement(Verdict verdict, std::string reason) {
   return result;
 }
 
+inline constexpr std::size_t kFirstReadBytes = std::size_t{16} << 10;
+
 /// The first `most` bytes of a file and one more, if there are that many.
 HOLDFAST_INLINE Bytes read_beginning(ReadableFile& file, std::size_t most) {
-  Bytes bytes(most + 1);
+  // Grows with what is there: manifests are small, and there may be thousands.
+  Bytes bytes;
   FileSource source(file);
   std::size_t filled = 0;
-  while (filled < bytes.size()) {
+  for (;;) {
+    if (filled == bytes.size()) {
+      if (filled > most) {
+        break;
+      }
+      bytes.resize(std::min(most + 1, std::max(2 * filled, kFirstReadBytes)));
+    }
     const std::size_t got =
         source.read(bytes.data() + filled, bytes.size() - filled);
     if (got == 0) {
