@@ -57,6 +57,31 @@ TEST_CASE("value: keeps the kind it was made of", "[format]") {
   CHECK(to_string(Kind::object) == std::string("object"));
 }
 
+TEST_CASE(
+    "value: moving leaves null, copies share nothing that changes",
+    "[format]") {
+  Value text("x");
+  const Value copy = text;
+  const Value moved = std::move(text);
+  CHECK(text == Value()); // NOLINT: what a moved-from value is, is promised
+  CHECK(moved.text() == "x");
+  CHECK(copy == moved);
+  text = 1;
+  CHECK(copy.text() == "x");
+
+  // A value may be assigned a part of itself.
+  Value nested(Value::Array{Value(Value::Array{Value("deep")})});
+  nested = nested.array()[0];
+  CHECK(nested == Value(Value::Array{Value("deep")}));
+  Value& itself = nested;
+  nested = std::move(itself);
+  CHECK(nested == Value(Value::Array{Value("deep")}));
+  Value large(kMaxU64);
+  const Value taken = std::move(large);
+  CHECK(taken.as<std::uint64_t>() == kMaxU64);
+  CHECK(large == Value()); // NOLINT
+}
+
 TEST_CASE("value: gives back what went in", "[format]") {
   CHECK(Value(true).as<bool>());
   CHECK(Value(-5).as<int>() == -5);

@@ -24,7 +24,8 @@ struct Place {
   ManualClock clock;
 
   std::unique_ptr<WriterLock> take(double wait = 0) {
-    return WriterLock::acquire(*root, clock, wait);
+    return std::make_unique<WriterLock>(
+        WriterLock::acquire(*root, clock, wait));
   }
   std::string text() {
     return disk->read_text(in_run("LOCK"));
@@ -267,7 +268,8 @@ TEST_CASE("lock: a forked child neither writes nor unlocks", "[store][fork]") {
   const auto root =
       default_file_system()->open_root(temporary.path(), Create::no);
   ManualClock clock;
-  auto lock = WriterLock::acquire(*root, clock, 0);
+  auto lock =
+      std::make_unique<WriterLock>(WriterLock::acquire(*root, clock, 0));
   const int status = in_forked_child([&] {
     if (code_of([&] { lock->check(); }) != "forked" || code_of([&] {
                                                          lock->record({9, 9});

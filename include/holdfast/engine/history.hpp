@@ -7,7 +7,6 @@
 #include <holdfast/store/writer.hpp>
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -39,9 +38,6 @@ class History {
   void set_resumed_from(std::uint64_t sequence) {
     resumed_from_ = sequence;
   }
-  void forget(std::uint64_t sequence) {
-    manifests_.erase(sequence);
-  }
 
   /// Ascending. Directories whose manifest cannot be read, or which belong to
   /// another run, are left out.
@@ -63,7 +59,7 @@ class History {
 
   Directory& root_;
   std::string run_id_;
-  std::map<std::uint64_t, Known> manifests_;
+  std::vector<Known> manifests_; ///< Ascending.
   std::set<std::uint64_t> valid_;
   std::set<std::uint64_t> excluded_;
   std::set<std::uint64_t> line_origins_; ///< As of the last refresh.

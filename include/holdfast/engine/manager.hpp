@@ -2,6 +2,7 @@
 
 #include <holdfast/base/config.hpp>
 #include <holdfast/base/metrics.hpp>
+#include <holdfast/base/owned.hpp>
 #include <holdfast/base/progress.hpp>
 #include <holdfast/base/units.hpp>
 #include <holdfast/engine/checkpoint_info.hpp>
@@ -124,7 +125,7 @@ class Manager {
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  detail::Owned<State> state_;
 };
 
 } // namespace holdfast

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <holdfast/base/config.hpp>
+#include <holdfast/base/owned.hpp>
 #include <holdfast/state/part.hpp>
 
 #include <memory>
@@ -67,7 +68,7 @@ class RandomSnapshot {
 
  private:
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  detail::Owned<Impl> impl_;
 };
 
 } // namespace holdfast

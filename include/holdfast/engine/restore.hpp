@@ -1,13 +1,13 @@
 #pragma once
 
 #include <holdfast/base/config.hpp>
+#include <holdfast/base/owned.hpp>
 #include <holdfast/engine/part_set.hpp>
 #include <holdfast/engine/report.hpp>
 #include <holdfast/format/manifest.hpp>
 #include <holdfast/format/value.hpp>
 #include <holdfast/io/file_system.hpp>
 
-#include <memory>
 #include <vector>
 
 namespace holdfast {
@@ -48,7 +48,7 @@ class PreparedRestore {
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  detail::Owned<State> state_;
 };
 
 } // namespace holdfast

@@ -5,11 +5,11 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
-#include <variant>
 #include <vector>
 
 namespace holdfast {
@@ -32,21 +32,28 @@ class Value {
   using Array = std::vector<Value>;
 
   Value() = default;
-  Value(bool value) : data_(value) {}
+  Value(const Value&) = default;
+  Value& operator=(const Value&) = default;
+  /// Leaves null behind.
+  Value(Value&& other) noexcept;
+  Value& operator=(Value&& other) noexcept;
+  ~Value() = default;
+
+  Value(bool value) : kind_(Kind::boolean), word_(value ? 1 : 0) {}
   template <
       class Integer,
       std::enable_if_t<
           std::is_integral_v<Integer> && !std::is_same_v<Integer, bool>,
           int> = 0>
-  Value(Integer value) : data_(normalized(value)) {}
-  Value(double value) : data_(value) {}
-  Value(float value) : data_(static_cast<double>(value)) {}
-  Value(std::string text) : data_(std::move(text)) {}
-  Value(std::string_view text) : data_(std::string(text)) {}
-  Value(const char* text) : data_(std::string(text)) {}
-  Value(Bytes bytes) : data_(std::move(bytes)) {}
-  Value(Array array) : data_(std::move(array)) {}
-  Value(Values object) : data_(std::move(object)) {}
+  Value(Integer value);
+  Value(double value);
+  Value(float value) : Value(static_cast<double>(value)) {}
+  Value(std::string text);
+  Value(std::string_view text) : Value(std::string(text)) {}
+  Value(const char* text) : Value(std::string(text)) {}
+  Value(Bytes bytes);
+  Value(Array array);
+  Value(Values object);
   /// A pointer is no boolean.
   Value(const void*) = delete;
 
@@ -75,19 +82,7 @@ class Value {
 
  private:
   friend struct detail::ValueAccess;
-  using Data = std::variant<
-      std::monostate,
-      bool,
-      std::int64_t,
-      std::uint64_t, // only for integers beyond int64
-      double,
-      std::string,
-      Bytes,
-      Array,
-      Values>;
 
-  template <class Integer>
-  static Data normalized(Integer value);
   [[nodiscard]] std::int64_t as_signed(
       std::string_view name,
       std::int64_t lowest,
@@ -97,8 +92,12 @@ class Value {
       std::uint64_t highest) const;
   [[nodiscard]] double as_real(std::string_view name) const;
   [[nodiscard]] bool as_boolean(std::string_view name) const;
+  void require(Kind kind, std::string_view name) const;
 
-  Data data_;
+  Kind kind_ = Kind::null;
+  bool beyond_int64_ = false; // an integer that only std::uint64_t holds
+  std::uint64_t word_ = 0; // a boolean, an integer, a double's bits
+  std::shared_ptr<const void> content_; // the rest; never changed, so shared
 };
 
 /// "integer", "real", ...

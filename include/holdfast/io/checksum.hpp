@@ -2,9 +2,9 @@
 
 #include <holdfast/base/bytes.hpp>
 #include <holdfast/base/config.hpp>
+#include <holdfast/base/owned.hpp>
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -44,7 +44,7 @@ class Hasher {
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  detail::Owned<State> state_;
 };
 
 /// The digest of `bytes` in one call.

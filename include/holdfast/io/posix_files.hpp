@@ -13,6 +13,9 @@ namespace holdfast::detail {
 
 /// Shared by a directory and the files opened in it.
 using SharedDescriptor = std::shared_ptr<const Descriptor>;
+[[nodiscard]] inline SharedDescriptor share(Descriptor descriptor) {
+  return SharedDescriptor(new Descriptor(std::move(descriptor)));
+}
 
 /// Writes `bytes` at `offset` to their end, however short the transfers.
 void write_fully(

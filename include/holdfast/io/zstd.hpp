@@ -1,12 +1,12 @@
 #pragma once
 
 #include <holdfast/base/config.hpp>
+#include <holdfast/base/owned.hpp>
 #include <holdfast/io/byte_sink.hpp>
 #include <holdfast/io/file_system.hpp>
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 
 namespace holdfast {
 
@@ -32,7 +32,7 @@ class ZstdSink final : public ByteSink {
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  detail::Owned<State> state_;
 };
 
 /// A source of plain bytes, read front to back. One thread at a time.
@@ -78,7 +78,7 @@ class ZstdSource final : public ByteSource {
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  detail::Owned<State> state_;
 };
 
 } // namespace holdfast

@@ -61,11 +61,11 @@ struct Builtin {
   [[nodiscard]] static std::unique_ptr<Part> make(T& object) {
     using Pointer = PointerTraits<T>;
     if constexpr (HasState<T>::value) {
-      return std::make_unique<MembersPart<T>>(object);
+      return std::unique_ptr<Part>(new MembersPart<T>(object));
     } else if constexpr (
         std::is_base_of_v<ExtraState, T> ||
         (HasSaveState<T>::value && HasLoadState<T>::value)) {
-      return std::make_unique<UserPart<T>>(object);
+      return std::unique_ptr<Part>(new UserPart<T>(object));
     } else if constexpr (HasSaveState<T>::value || HasLoadState<T>::value) {
       static_assert(
           sizeof(T) == 0,
@@ -79,18 +79,18 @@ struct Builtin {
       if constexpr (std::is_const_v<Element>) {
         return nullptr; // One error is enough.
       } else {
-        return std::make_unique<SharedPart<Element>>(object);
+        return std::unique_ptr<Part>(new SharedPart<Element>(object));
       }
     } else if constexpr (Pointer::is_other) {
       static_assert(
           sizeof(T) == 0,
           "holdfast: give the object and not a pointer to it: `*pointer`");
     } else if constexpr (is_engine_v<T>) {
-      return std::make_unique<EnginePart<T>>(object);
+      return std::unique_ptr<Part>(new EnginePart<T>(object));
     } else if constexpr (is_plain_v<T>) {
-      return std::make_unique<ValuePart<T>>(object);
+      return std::unique_ptr<Part>(new ValuePart<T>(object));
     } else if constexpr (is_collection<T>()) {
-      return std::make_unique<CollectionPart<T>>(object);
+      return std::unique_ptr<Part>(new CollectionPart<T>(object));
     } else {
       static_assert(
           sizeof(T) == 0,

@@ -163,7 +163,8 @@ class EnginePart final : public Part {
       }
       T fresh(engine_);
       if (read_engine(at(saved.values, "state").text("state"), fresh)) {
-        return std::make_unique<ReplaceRestore<T>>(engine_, std::move(fresh));
+        return std::unique_ptr<Restore>(
+            new ReplaceRestore<T>(engine_, std::move(fresh)));
       }
       mismatches.push_back(
           {ErrorCode::malformed_value,

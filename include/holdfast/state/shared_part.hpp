@@ -37,9 +37,9 @@ class SharedPart final : public Part {
       Mismatches& mismatches) override {
     const std::shared_ptr<Part>& part = inner();
     std::unique_ptr<Restore> restore = part->prepare(saved, names, mismatches);
-    return restore == nullptr
-        ? nullptr
-        : std::make_unique<HoldingRestore>(held_, part, std::move(restore));
+    return restore == nullptr ? nullptr
+                              : std::unique_ptr<Restore>(new HoldingRestore(
+                                    held_, part, std::move(restore)));
   }
   void restored() override {
     inner()->restored();

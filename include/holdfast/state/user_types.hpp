@@ -59,7 +59,8 @@ class UserPart final : public Part {
     if (mismatches.size() != before) {
       return nullptr;
     }
-    return std::make_unique<LoadRestore>(*this, saved.values, save());
+    return std::unique_ptr<Restore>(
+        new LoadRestore(*this, saved.values, save()));
   }
   void restored() override {
     call_on_restored(object_);

@@ -40,7 +40,8 @@ class ValuePart final : public Part {
     try {
       T fresh = blank();
       load_plain(saved.values.find("value")->second, fresh);
-      return std::make_unique<ReplaceRestore<T>>(object_, std::move(fresh));
+      return std::unique_ptr<Restore>(
+          new ReplaceRestore<T>(object_, std::move(fresh)));
     } catch (const Error& error) {
       mismatches.push_back(mismatch_of("value", error));
       return nullptr;

@@ -1,11 +1,11 @@
 #pragma once
 
 #include <holdfast/base/config.hpp>
+#include <holdfast/base/owned.hpp>
 #include <holdfast/io/file_system.hpp>
 #include <holdfast/io/process.hpp>
 
 #include <cstdint>
-#include <memory>
 #include <string>
 
 namespace holdfast {
@@ -37,12 +37,14 @@ class WriterLock {
   /// this system has it as long as it lives, and one on another system until
   /// its counter stood still for `kStaleSeconds` of the wait. `root` and
   /// `clock` must outlive the lock.
-  [[nodiscard]] static std::unique_ptr<WriterLock> acquire(
+  [[nodiscard]] static WriterLock acquire(
       Directory& root,
       Clock& clock,
       double wait_seconds);
   /// Gives the lock back; in a forked child it leaves it to the parent.
   ~WriterLock();
+  WriterLock(WriterLock&&) noexcept;
+  WriterLock& operator=(WriterLock&&) = delete;
 
   [[nodiscard]] const LockMark& mark() const noexcept;
 
@@ -56,9 +58,9 @@ class WriterLock {
   void record(LockMark mark);
 
  private:
-  WriterLock();
   struct State;
-  std::unique_ptr<State> state_;
+  explicit WriterLock(detail::Owned<State> state);
+  detail::Owned<State> state_;
 };
 
 /// The mark without taking the lock; zeros where there is no LOCK or nothing

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <holdfast/base/config.hpp>
+#include <holdfast/base/owned.hpp>
 #include <holdfast/format/manifest.hpp>
 #include <holdfast/io/checksum.hpp>
 #include <holdfast/io/file_system.hpp>
@@ -32,7 +33,7 @@ class PartReader final : public ByteSource {
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  detail::Owned<State> state_;
 };
 
 /// Opens `path` ("model/model.safetensors") below a checkpoint's directory.

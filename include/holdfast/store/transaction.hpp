@@ -1,13 +1,13 @@
 #pragma once
 
 #include <holdfast/base/config.hpp>
+#include <holdfast/base/owned.hpp>
 #include <holdfast/format/manifest.hpp>
 #include <holdfast/io/byte_sink.hpp>
 #include <holdfast/store/writer.hpp>
 
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 
@@ -59,7 +59,7 @@ class Transaction {
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  detail::Owned<State> state_;
 };
 
 } // namespace holdfast

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <holdfast/base/config.hpp>
+#include <holdfast/base/owned.hpp>
 #include <holdfast/io/file_system.hpp>
 #include <holdfast/io/process.hpp>
 #include <holdfast/store/catalog.hpp>
@@ -84,7 +85,7 @@ class Writer {
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  detail::Owned<State> state_;
 };
 
 } // namespace holdfast

@@ -4,8 +4,6 @@
 
 #include <holdfast/base/error.hpp>
 
-#include <algorithm>
-
 namespace holdfast {
 
 HOLDFAST_INLINE Cursor* DataSources::cursor_of(const Source& source) {
@@ -68,19 +66,23 @@ HOLDFAST_INLINE std::int64_t DataSources::commit() {
 }
 
 HOLDFAST_INLINE bool DataSources::ahead() const {
-  return std::any_of(
-      sources_.begin(), sources_.end(), [](const Source& source) {
-        const Cursor* const cursor = cursor_of(source);
-        return cursor != nullptr && cursor->ahead();
-      });
+  for (const Source& source : sources_) {
+    const Cursor* const cursor = cursor_of(source);
+    if (cursor != nullptr && cursor->ahead()) {
+      return true;
+    }
+  }
+  return false;
 }
 
 HOLDFAST_INLINE bool DataSources::at_end() const {
-  return std::all_of(
-      sources_.begin(), sources_.end(), [](const Source& source) {
-        const Cursor* const cursor = cursor_of(source);
-        return cursor != nullptr && cursor->at_end();
-      });
+  for (const Source& source : sources_) {
+    const Cursor* const cursor = cursor_of(source);
+    if (cursor == nullptr || !cursor->at_end()) {
+      return false;
+    }
+  }
+  return true;
 }
 
 HOLDFAST_INLINE void DataSources::start_epoch(std::int64_t epoch) {

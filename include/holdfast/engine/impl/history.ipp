@@ -10,19 +10,24 @@
 namespace holdfast {
 
 HOLDFAST_INLINE void History::refresh() {
-  std::map<std::uint64_t, Known> current;
+  std::vector<Known> current;
   const Catalog catalog = scan(root_);
   line_origins_.clear();
   for (const LineName& line : catalog.lines) {
     line_origins_.insert(line.origin);
   }
-  for (const CheckpointName& name : catalog.search_order()) {
+  const std::vector<CheckpointName> newest_first = catalog.search_order();
+  auto known = manifests_.begin();
+  for (auto next = newest_first.rbegin(); next != newest_first.rend(); ++next) {
+    const CheckpointName& name = *next;
     if (excluded_.count(name.sequence) != 0) {
       continue;
     }
-    const auto known = manifests_.find(name.sequence);
-    if (known != manifests_.end() && known->second.info.name == name.name) {
-      current.emplace(name.sequence, std::move(known->second));
+    while (known != manifests_.end() && known->info.sequence < name.sequence) {
+      ++known;
+    }
+    if (known != manifests_.end() && known->info.name == name.name) {
+      current.push_back(std::move(*known));
       continue;
     }
     try {
@@ -30,11 +35,9 @@ HOLDFAST_INLINE void History::refresh() {
       const Manifest manifest = parse_manifest(
           read_file(*directory, kManifestName, kMaxManifestBytes));
       if (manifest.sequence == name.sequence && manifest.step == name.step) {
-        current.emplace(
-            name.sequence,
-            Known{
-                describe(root_.path(), name.name, manifest),
-                manifest.run_id == run_id_});
+        current.push_back(Known{
+            describe(root_.path(), name.name, manifest),
+            manifest.run_id == run_id_});
       }
     } catch (const Error&) { // not something that can be counted on
     }
@@ -45,9 +48,9 @@ HOLDFAST_INLINE void History::refresh() {
 HOLDFAST_INLINE std::vector<CheckpointInfo> History::list() {
   refresh();
   std::vector<CheckpointInfo> infos;
-  for (const auto& entry : manifests_) {
-    if (entry.second.ours) {
-      infos.push_back(entry.second.info);
+  for (const Known& known : manifests_) {
+    if (known.ours) {
+      infos.push_back(known.info);
     }
   }
   return infos;

@@ -52,8 +52,8 @@ struct Manager::State final : LoopControl {
 
   // What a resume sets up.
   std::shared_ptr<Directory> root;
-  std::unique_ptr<Writer> writer;
-  std::unique_ptr<History> history;
+  detail::Owned<Writer> writer;
+  detail::Owned<History> history;
   DataSources sources;
   std::string run_id;
   std::int64_t attempt = 0;
@@ -69,7 +69,7 @@ struct Manager::State final : LoopControl {
   Progress last_saved; ///< Where the newest checkpoint stands.
   int failures = 0;
   std::exception_ptr last_error; ///< Of the newest failed save.
-  std::map<std::string, std::optional<double>> best_values;
+  std::map<std::string, double> best_values;
   bool best_known = false;
   std::optional<Steps> step_goal;
   std::optional<Epochs> epoch_goal;
@@ -174,13 +174,15 @@ struct Manager::State final : LoopControl {
   void save_if_due(const Metrics& metrics, bool goal_reached);
   [[nodiscard]] bool ask_running();
   [[nodiscard]] std::vector<std::string> new_bests(const Metrics& metrics);
+  [[nodiscard]] std::optional<double> best_value(
+      const std::string& metric) const;
   void learn_bests();
   [[nodiscard]] std::vector<RetentionDecision> plan_now();
   void retain();
 };
 
 HOLDFAST_INLINE Manager::Manager(std::string directory, Options options)
-    : state_(std::make_unique<State>(std::move(directory), options)) {
+    : state_(new State(std::move(directory), options)) {
   if (state_->directory.empty()) {
     throw_invalid_argument("directory", "must not be empty");
   }

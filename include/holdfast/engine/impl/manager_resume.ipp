@@ -48,9 +48,9 @@ Manager::State::take(const std::function<ResumeReport()>& begin) {
     // Said before the disk is touched: what cannot be saved.
     static_cast<void>(plan_checkpoint(capture(parts)));
     root = settings.file_system->open_root(directory, Create::yes);
-    writer = std::make_unique<Writer>(
-        root, *settings.clock, settings.lock_wait_seconds);
-    history = std::make_unique<History>(*root);
+    writer = detail::Owned<Writer>(
+        new Writer(root, *settings.clock, settings.lock_wait_seconds));
+    history = detail::Owned<History>(new History(*root));
     started_at = settings.clock->monotonic_seconds();
     // Before a restore, because attaching puts them at the start; and before
     // a line is begun, because it may fail.
@@ -224,12 +224,10 @@ HOLDFAST_INLINE void Manager::State::quarantine(SearchResult& result) {
     if (manifest.run_id != run_id) {
       continue;
     }
-    const auto passed = std::find_if(
-        result.passed_over.begin(),
-        result.passed_over.end(),
-        [&](const PassedOver& other) {
-          return parse_name(other.name).sequence == manifest.sequence;
-        });
+    auto passed = result.passed_over.begin(); // every damaged one is there
+    while (parse_name(passed->name).sequence != manifest.sequence) {
+      ++passed;
+    }
     try {
       writer->quarantine(
           CheckpointName{manifest.sequence, manifest.step, passed->name},

@@ -79,16 +79,22 @@ Manager::State::save(const Metrics& metrics, std::vector<std::string> reasons) {
     history->mark_valid(sequence);
     for (const KeepBest& rule : settings.retention.best) {
       const auto metric = metrics.values().find(rule.metric);
-      std::optional<double>& value = best_values[rule.metric];
       if (metric != metrics.values().end() &&
-          is_better(rule.best, metric->second, value)) {
-        value = metric->second;
+          is_better(rule.best, metric->second, best_value(rule.metric))) {
+        best_values[rule.metric] = metric->second;
       }
     }
     emit(Event::Kind::saved, name, "saved " + result->path);
     retain();
   }
   return SaveHandle(std::move(result));
+}
+
+HOLDFAST_INLINE std::optional<double> Manager::State::best_value(
+    const std::string& metric) const {
+  const auto found = best_values.find(metric);
+  return found == best_values.end() ? std::nullopt
+                                    : std::make_optional(found->second);
 }
 
 HOLDFAST_INLINE void Manager::State::learn_bests() {
@@ -113,7 +119,7 @@ HOLDFAST_INLINE std::vector<std::string> Manager::State::new_bests(
       continue;
     }
     learn_bests();
-    if (is_better(rule.best, metric->second, best_values[rule.metric])) {
+    if (is_better(rule.best, metric->second, best_value(rule.metric))) {
       reasons.push_back("best " + rule.metric);
     }
   }
@@ -210,17 +216,17 @@ HOLDFAST_INLINE std::vector<RetentionDecision> Manager::State::plan_now() {
 /// Step 9. Nothing that goes wrong here concerns the save that was committed.
 HOLDFAST_INLINE void Manager::State::retain() {
   try {
-    std::map<std::uint64_t, CheckpointInfo> infos;
-    for (CheckpointInfo& info : history->list()) {
-      infos.emplace(info.sequence, std::move(info));
-    }
+    const std::vector<CheckpointInfo> infos = history->list();
+    auto info = infos.begin(); // in order of sequence, as decisions are
     for (const RetentionDecision& decision : plan_now()) {
-      const auto info = infos.find(decision.sequence);
-      if (decision.keep || info == infos.end()) {
+      while (info != infos.end() && info->sequence < decision.sequence) {
+        ++info;
+      }
+      if (decision.keep || info == infos.end() ||
+          info->sequence != decision.sequence) {
         continue;
       }
-      const CheckpointName name{
-          info->second.sequence, info->second.step, info->second.name};
+      const CheckpointName name{info->sequence, info->step, info->name};
       try {
         writer->remove(name);
       } catch (const Error& error) {

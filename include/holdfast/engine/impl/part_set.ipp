@@ -120,11 +120,12 @@ HOLDFAST_INLINE void PartSet::add_reserved(
 
 HOLDFAST_INLINE const NamedPart* PartSet::find(
     const std::string& name) const noexcept {
-  const auto found = std::find_if(
-      parts_.begin(), parts_.end(), [&](const NamedPart& candidate) {
-        return candidate.name == name;
-      });
-  return found == parts_.end() ? nullptr : &*found;
+  for (const NamedPart& candidate : parts_) {
+    if (candidate.name == name) {
+      return &candidate;
+    }
+  }
+  return nullptr;
 }
 
 HOLDFAST_INLINE Names PartSet::publish() const {
@@ -145,7 +146,7 @@ struct RandomSnapshot::Impl {
 HOLDFAST_INLINE RandomSnapshot::RandomSnapshot(
     const PartSet& parts,
     Positions positions)
-    : impl_(std::make_unique<Impl>()) {
+    : impl_(new Impl()) {
   impl_->names = parts.publish();
   for (const NamedPart& named_part : parts.all()) {
     const bool position =
@@ -159,8 +160,8 @@ HOLDFAST_INLINE RandomSnapshot::RandomSnapshot(
         named_part.part->capture(impl_->names)});
     CapturedPart state = owned.captured;
     for (std::size_t i = 0; i < owned.bytes.size(); ++i) {
-      state.state.tensors[i].source =
-          std::make_shared<detail::OwnedSource>(owned.bytes[i]);
+      state.state.tensors[i].source = std::shared_ptr<const TensorSource>(
+          new detail::OwnedSource(owned.bytes[i]));
     }
     impl_->parts.push_back(named_part.part.get());
     impl_->owned.push_back(std::move(owned));

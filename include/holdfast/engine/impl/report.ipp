@@ -4,7 +4,6 @@
 
 #include <holdfast/base/text.hpp>
 
-#include <algorithm>
 #include <ostream>
 
 namespace holdfast {
@@ -13,10 +12,12 @@ HOLDFAST_INLINE bool ResumeReport::exact() const noexcept {
   if (!position_known || (checkpoint && !checkpoint->exact)) {
     return false;
   }
-  return std::none_of(
-      differences.begin(), differences.end(), [](const auto& difference) {
-        return difference.severity == Severity::breaks_bit_equality;
-      });
+  for (const EnvironmentDifference& difference : differences) {
+    if (difference.severity == Severity::breaks_bit_equality) {
+      return false;
+    }
+  }
+  return true;
 }
 
 HOLDFAST_INLINE std::string ResumeReport::to_string() const {

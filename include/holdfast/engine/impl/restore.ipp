@@ -2,6 +2,7 @@
 
 #include <holdfast/engine/restore.hpp>
 
+#include <holdfast/base/sorting.hpp>
 #include <holdfast/format/safetensors.hpp>
 #include <holdfast/format/state_document.hpp>
 #include <holdfast/store/part_reader.hpp>
@@ -24,11 +25,12 @@ namespace detail {
 HOLDFAST_INLINE const PartFile* find_file(
     const Manifest& manifest,
     const std::string& path) {
-  const auto found = std::find_if(
-      manifest.parts.begin(), manifest.parts.end(), [&](const PartFile& file) {
-        return file.path == path;
-      });
-  return found == manifest.parts.end() ? nullptr : &*found;
+  for (const PartFile& file : manifest.parts) {
+    if (file.path == path) {
+      return &file;
+    }
+  }
+  return nullptr;
 }
 
 /// Reads a file that is small enough to be parsed as a whole.
@@ -81,7 +83,7 @@ HOLDFAST_INLINE void read_exactly(
 struct PendingPart {
   const NamedPart* target = nullptr;
   RestoredPart report;
-  std::unique_ptr<PartReader> reader; ///< Null without tensors.
+  Owned<PartReader> reader; ///< Null without tensors.
   std::string file;
   Saved saved;
   std::vector<std::uint64_t> sizes;
@@ -107,17 +109,14 @@ HOLDFAST_INLINE void read_table(
     throw Error(ErrorCode::malformed_manifest, std::move(details));
   }
   pending.file = record.file;
-  pending.reader = std::make_unique<PartReader>(checkpoint, *file);
+  pending.reader = Owned<PartReader>(new PartReader(checkpoint, *file));
   Bytes raw;
   const SafetensorsHeader header =
       read_safetensors_header(*pending.reader, file->bytes, raw);
-  const bool same_names = header.entries.size() == record.tensors.size() &&
-      std::equal(header.entries.begin(),
-                 header.entries.end(),
-                 record.tensors.begin(),
-                 [](const TensorEntry& entry, const TensorRecord& tensor) {
-                   return entry.spec.name == tensor.name;
-                 });
+  bool same_names = header.entries.size() == record.tensors.size();
+  for (std::size_t i = 0; same_names && i < record.tensors.size(); ++i) {
+    same_names = header.entries[i].spec.name == record.tensors[i].name;
+  }
   if (!same_names) {
     ErrorDetails details;
     details.path = record.file;
@@ -200,7 +199,7 @@ HOLDFAST_INLINE PreparedRestore::PreparedRestore(
     const Manifest& manifest,
     const PartSet& parts,
     Unregistered unregistered)
-    : state_(std::make_unique<State>()) {
+    : state_(new State()) {
   const PartFile* state_file = detail::find_file(manifest, kStateName);
   if (state_file == nullptr) {
     throw Error(
@@ -268,9 +267,8 @@ HOLDFAST_INLINE PreparedRestore::PreparedRestore(
     }
     state_->restored.push_back(pending.report);
   }
-  std::stable_sort(
-      state_->parts.begin(),
-      state_->parts.end(),
+  detail::sort_by(
+      state_->parts,
       [](const detail::PendingPart& a, const detail::PendingPart& b) {
         return a.target->part->stage() < b.target->part->stage();
       });
@@ -285,10 +283,11 @@ HOLDFAST_INLINE PreparedRestore& PreparedRestore::operator=(
 HOLDFAST_INLINE void PreparedRestore::apply() {
   std::vector<detail::PendingPart>& parts = state_->parts;
   // Random state comes after the callbacks, which may draw.
-  const auto random = std::find_if(
-      parts.begin(), parts.end(), [](const detail::PendingPart& pending) {
-        return pending.target->part->stage() == Stage::random;
-      });
+  auto random = parts.begin();
+  while (random != parts.end() &&
+         random->target->part->stage() != Stage::random) {
+    ++random;
+  }
   auto next = parts.begin();
   try {
     for (; next != random; ++next) {

@@ -2,6 +2,8 @@
 
 #include <holdfast/format/environment.hpp>
 
+#include <holdfast/base/sorting.hpp>
+
 #include <algorithm>
 #include <utility>
 
@@ -47,9 +49,8 @@ HOLDFAST_INLINE std::vector<EnvironmentDifference> compare(
       differences.push_back({name, "", now.value, now.severity});
     }
   }
-  std::sort(
-      differences.begin(),
-      differences.end(),
+  detail::sort_by(
+      differences,
       [](const EnvironmentDifference& a, const EnvironmentDifference& b) {
         return a.severity != b.severity ? a.severity > b.severity
                                         : a.name < b.name;

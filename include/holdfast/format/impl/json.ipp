@@ -22,12 +22,11 @@ inline constexpr std::uint64_t kMaxPlainInteger = std::uint64_t{1} << 53;
 struct ValueAccess {
   /// The integer as a sign and a magnitude.
   static std::pair<bool, std::uint64_t> integer(const Value& value) {
-    if (const auto* large = std::get_if<std::uint64_t>(&value.data_)) {
-      return {false, *large};
+    if (value.beyond_int64_) {
+      return {false, value.word_};
     }
-    const std::int64_t number = std::get<std::int64_t>(value.data_);
-    const auto bits = static_cast<std::uint64_t>(number);
-    return {number < 0, number < 0 ? ~bits + 1 : bits};
+    const auto number = static_cast<std::int64_t>(value.word_);
+    return {number < 0, number < 0 ? ~value.word_ + 1 : value.word_};
   }
 };
 

@@ -4,6 +4,7 @@
 
 #include <holdfast/base/checked.hpp>
 #include <holdfast/base/error.hpp>
+#include <holdfast/base/sorting.hpp>
 #include <holdfast/base/text.hpp>
 #include <holdfast/format/impl/shared.hpp>
 #include <holdfast/format/json.hpp>
@@ -142,9 +143,7 @@ struct ManifestRules {
         folders.push_back(part.path.substr(0, slash));
       }
     }
-    std::sort(files.begin(), files.end());
-    const auto twice = std::adjacent_find(files.begin(), files.end());
-    if (twice != files.end()) {
+    if (const std::string* const twice = sort_and_find_twice(files)) {
       fail(*twice, "two parts with one name");
     }
     for (const std::string& folder : folders) {

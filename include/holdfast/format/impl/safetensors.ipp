@@ -4,6 +4,7 @@
 
 #include <holdfast/base/checked.hpp>
 #include <holdfast/base/error.hpp>
+#include <holdfast/base/sorting.hpp>
 #include <holdfast/format/impl/safetensors_read.ipp>
 #include <holdfast/format/impl/safetensors_rules.ipp>
 #include <holdfast/format/impl/safetensors_write.ipp>
@@ -14,7 +15,6 @@
 #include <cstdint>
 #include <limits>
 #include <map>
-#include <numeric>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -26,12 +26,8 @@ HOLDFAST_INLINE SafetensorsLayout plan_safetensors(
     const std::vector<TensorSpec>& tensors,
     const std::map<std::string, std::string>& metadata) {
   SafetensorsLayout layout;
-  layout.sources.resize(tensors.size());
-  std::iota(layout.sources.begin(), layout.sources.end(), std::size_t{0});
-  std::sort(
-      layout.sources.begin(),
-      layout.sources.end(),
-      [&](std::size_t a, std::size_t b) {
+  layout.sources =
+      detail::sorted_indices(tensors.size(), [&](std::size_t a, std::size_t b) {
         const DType left = info(tensors[a].dtype).stored_as;
         const DType right = info(tensors[b].dtype).stored_as;
         return left != right ? left > right : tensors[a].name < tensors[b].name;

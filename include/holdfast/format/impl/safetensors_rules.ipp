@@ -3,13 +3,12 @@
 #include <holdfast/format/safetensors.hpp>
 
 #include <holdfast/base/error.hpp>
+#include <holdfast/base/sorting.hpp>
 #include <holdfast/base/text.hpp>
 #include <holdfast/format/dtype.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <numeric>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -24,9 +23,12 @@ inline constexpr std::size_t kDataAlignment = 64;
 inline constexpr std::size_t kHeaderLengthBytes = 8;
 
 HOLDFAST_INLINE bool has_control_character(std::string_view text) noexcept {
-  return std::any_of(text.begin(), text.end(), [](char c) {
-    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-  });
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      return true;
+    }
+  }
+  return false;
 }
 
 /// As much of a text as a message should hold.
@@ -95,11 +97,10 @@ HOLDFAST_INLINE std::uint64_t check_tensor(
 HOLDFAST_INLINE std::vector<std::size_t> by_name(
     const std::vector<TensorEntry>& entries) {
   // Sorted, not hashed: no choice of names makes it slow.
-  std::vector<std::size_t> order(entries.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    return entries[a].spec.name < entries[b].spec.name;
-  });
+  std::vector<std::size_t> order =
+      sorted_indices(entries.size(), [&](std::size_t a, std::size_t b) {
+        return entries[a].spec.name < entries[b].spec.name;
+      });
   for (std::size_t i = 1; i < order.size(); ++i) {
     const std::string& name = entries[order[i]].spec.name;
     if (name == entries[order[i - 1]].spec.name) {

@@ -3,11 +3,11 @@
 #include <holdfast/format/state_document.hpp>
 
 #include <holdfast/base/error.hpp>
+#include <holdfast/base/sorting.hpp>
 #include <holdfast/format/impl/shared.hpp>
 #include <holdfast/format/json.hpp>
 
-#include <algorithm>
-#include <string_view>
+#include <string>
 #include <utility>
 
 namespace holdfast {
@@ -15,24 +15,22 @@ namespace holdfast {
 namespace detail {
 
 HOLDFAST_INLINE void check_distinct(
-    std::vector<std::string_view> names,
+    std::vector<std::string> names,
     const char* message) {
-  std::sort(names.begin(), names.end());
-  const auto twice = std::adjacent_find(names.begin(), names.end());
-  if (twice != names.end()) {
+  if (const std::string* const twice = sort_and_find_twice(names)) {
     ErrorDetails details;
     details.message = message;
-    details.name = std::string(*twice);
+    details.name = *twice;
     throw Error(ErrorCode::duplicate_name, std::move(details));
   }
 }
 
 /// The rules that hold for what is written and for what is read.
 HOLDFAST_INLINE void check_state_document(const StateDocument& document) {
-  std::vector<std::string_view> parts;
+  std::vector<std::string> parts;
   for (const PartRecord& part : document.parts) {
     parts.push_back(part.name);
-    std::vector<std::string_view> tensors;
+    std::vector<std::string> tensors;
     for (const TensorRecord& tensor : part.tensors) {
       tensors.push_back(tensor.name);
       tensors.insert(

@@ -5,6 +5,7 @@
 #include <holdfast/base/error.hpp>
 
 #include <cstddef>
+#include <cstring>
 #include <utility>
 
 namespace holdfast {
@@ -60,124 +61,132 @@ HOLDFAST_INLINE const char* to_string(Value::Kind kind) noexcept {
   return "unknown";
 }
 
+HOLDFAST_INLINE Value::Value(Value&& other) noexcept
+    : kind_(std::exchange(other.kind_, Kind::null)),
+      beyond_int64_(std::exchange(other.beyond_int64_, false)),
+      word_(std::exchange(other.word_, 0)),
+      content_(std::move(other.content_)) {}
+
+HOLDFAST_INLINE Value& Value::operator=(Value&& other) noexcept {
+  Value moved(std::move(other)); // which may be part of what is left here
+  kind_ = moved.kind_;
+  beyond_int64_ = moved.beyond_int64_;
+  word_ = moved.word_;
+  content_.swap(moved.content_);
+  return *this;
+}
+
+HOLDFAST_INLINE Value::Value(double value) : kind_(Kind::real) {
+  static_assert(sizeof(value) == sizeof(word_), "a double has 64 bits");
+  std::memcpy(&word_, &value, sizeof(word_));
+}
+
+HOLDFAST_INLINE Value::Value(std::string text)
+    : kind_(Kind::text), content_(new std::string(std::move(text))) {}
+
+HOLDFAST_INLINE Value::Value(Bytes bytes)
+    : kind_(Kind::bytes), content_(new Bytes(std::move(bytes))) {}
+
+HOLDFAST_INLINE Value::Value(Array array)
+    : kind_(Kind::array), content_(new Array(std::move(array))) {}
+
+HOLDFAST_INLINE Value::Value(Values object)
+    : kind_(Kind::object), content_(new Values(std::move(object))) {}
+
 HOLDFAST_INLINE Value::Kind Value::kind() const noexcept {
-  switch (data_.index()) {
-    case 0:
-      return Kind::null;
-    case 1:
-      return Kind::boolean;
-    case 2:
-    case 3:
-      return Kind::integer;
-    case 4:
-      return Kind::real;
-    case 5:
-      return Kind::text;
-    case 6:
-      return Kind::bytes;
-    case 7:
-      return Kind::array;
-    default:
-      return Kind::object;
+  return kind_;
+}
+
+HOLDFAST_INLINE void Value::require(Kind kind, std::string_view name) const {
+  if (kind_ != kind) {
+    detail::throw_kind_mismatch(name, kind, kind_);
   }
 }
 
 HOLDFAST_INLINE const std::string& Value::text(std::string_view name) const {
-  if (const auto* text = std::get_if<std::string>(&data_)) {
-    return *text;
-  }
-  detail::throw_kind_mismatch(name, Kind::text, kind());
+  require(Kind::text, name);
+  return *static_cast<const std::string*>(content_.get());
 }
 
 HOLDFAST_INLINE const Bytes& Value::bytes(std::string_view name) const {
-  if (const auto* bytes = std::get_if<Bytes>(&data_)) {
-    return *bytes;
-  }
-  detail::throw_kind_mismatch(name, Kind::bytes, kind());
+  require(Kind::bytes, name);
+  return *static_cast<const Bytes*>(content_.get());
 }
 
 HOLDFAST_INLINE const Value::Array& Value::array(std::string_view name) const {
-  if (const auto* array = std::get_if<Array>(&data_)) {
-    return *array;
-  }
-  detail::throw_kind_mismatch(name, Kind::array, kind());
+  require(Kind::array, name);
+  return *static_cast<const Array*>(content_.get());
 }
 
 HOLDFAST_INLINE const Values& Value::object(std::string_view name) const {
-  if (const auto* object = std::get_if<Values>(&data_)) {
-    return *object;
-  }
-  detail::throw_kind_mismatch(name, Kind::object, kind());
+  require(Kind::object, name);
+  return *static_cast<const Values*>(content_.get());
 }
 
 HOLDFAST_INLINE bool Value::as_boolean(std::string_view name) const {
-  if (const auto* boolean = std::get_if<bool>(&data_)) {
-    return *boolean;
-  }
-  detail::throw_kind_mismatch(name, Kind::boolean, kind());
+  require(Kind::boolean, name);
+  return word_ != 0;
 }
 
 HOLDFAST_INLINE double Value::as_real(std::string_view name) const {
-  if (const auto* real = std::get_if<double>(&data_)) {
-    return *real;
-  }
-  detail::throw_kind_mismatch(name, Kind::real, kind());
+  require(Kind::real, name);
+  double real = 0;
+  std::memcpy(&real, &word_, sizeof(real));
+  return real;
 }
 
 HOLDFAST_INLINE std::int64_t Value::as_signed(
     std::string_view name,
     std::int64_t lowest,
     std::int64_t highest) const {
-  if (const auto* large = std::get_if<std::uint64_t>(&data_)) {
+  require(Kind::integer, name);
+  const auto integer = static_cast<std::int64_t>(word_);
+  if (beyond_int64_ || integer < lowest || integer > highest) {
     detail::throw_integer_range(
         name,
-        std::to_string(*large),
+        beyond_int64_ ? std::to_string(word_) : std::to_string(integer),
         std::to_string(lowest),
         std::to_string(highest));
   }
-  const auto* integer = std::get_if<std::int64_t>(&data_);
-  if (integer == nullptr) {
-    detail::throw_kind_mismatch(name, Kind::integer, kind());
-  }
-  if (*integer < lowest || *integer > highest) {
-    detail::throw_integer_range(
-        name,
-        std::to_string(*integer),
-        std::to_string(lowest),
-        std::to_string(highest));
-  }
-  return *integer;
+  return integer;
 }
 
 HOLDFAST_INLINE std::uint64_t Value::as_unsigned(
     std::string_view name,
     std::uint64_t highest) const {
-  if (const auto* large = std::get_if<std::uint64_t>(&data_)) {
-    if (*large > highest) {
-      detail::throw_integer_range(
-          name, std::to_string(*large), "0", std::to_string(highest));
-    }
-    return *large;
-  }
-  const auto* integer = std::get_if<std::int64_t>(&data_);
-  if (integer == nullptr) {
-    detail::throw_kind_mismatch(name, Kind::integer, kind());
-  }
-  if (*integer < 0 || static_cast<std::uint64_t>(*integer) > highest) {
+  require(Kind::integer, name);
+  const auto integer = static_cast<std::int64_t>(word_);
+  const bool is_negative = !beyond_int64_ && integer < 0;
+  if (is_negative || word_ > highest) {
     detail::throw_integer_range(
-        name, std::to_string(*integer), "0", std::to_string(highest));
+        name,
+        is_negative ? std::to_string(integer) : std::to_string(word_),
+        "0",
+        std::to_string(highest));
   }
-  return static_cast<std::uint64_t>(*integer);
+  return word_;
 }
 
 HOLDFAST_INLINE bool operator==(const Value& a, const Value& b) {
-  if (a.data_.index() != b.data_.index()) {
+  if (a.kind_ != b.kind_ || a.beyond_int64_ != b.beyond_int64_ ||
+      a.word_ != b.word_) {
     return false;
   }
-  if (const auto* real = std::get_if<double>(&a.data_)) {
-    return std::memcmp(real, &std::get<double>(b.data_), sizeof(*real)) == 0;
+  if (a.content_ == b.content_) {
+    return true;
   }
-  return a.data_ == b.data_;
+  switch (a.kind_) {
+    case Value::Kind::text:
+      return a.text() == b.text();
+    case Value::Kind::bytes:
+      return a.bytes() == b.bytes();
+    case Value::Kind::array:
+      return a.array() == b.array();
+    case Value::Kind::object:
+      return a.object() == b.object();
+    default:
+      return true; // all in the word
+  }
 }
 
 HOLDFAST_INLINE const Value& at(const Values& values, const std::string& name) {

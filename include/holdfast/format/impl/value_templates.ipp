@@ -18,19 +18,19 @@ inline constexpr bool kNoValueType = false;
 
 } // namespace detail
 
-template <class Integer>
-Value::Data Value::normalized(Integer value) {
+template <
+    class Integer,
+    std::enable_if_t<
+        std::is_integral_v<Integer> && !std::is_same_v<Integer, bool>,
+        int>>
+Value::Value(Integer value)
+    : kind_(Kind::integer), word_(static_cast<std::uint64_t>(value)) {
   static_assert(
       sizeof(Integer) <= sizeof(std::int64_t),
       "holdfast: a value holds integers of up to 64 bits");
   if constexpr (std::is_unsigned_v<Integer>) {
-    // One representation per number, or equal values would compare unequal.
-    if (static_cast<std::uint64_t>(value) >
-        static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
-      return Data(static_cast<std::uint64_t>(value));
-    }
+    beyond_int64_ = word_ >> 63 != 0;
   }
-  return Data(static_cast<std::int64_t>(value));
 }
 
 template <class T>

@@ -51,7 +51,7 @@ struct Hasher::State {
   XXH3_state_t xxh3;
 };
 
-HOLDFAST_INLINE Hasher::Hasher() : state_(std::make_unique<State>()) {
+HOLDFAST_INLINE Hasher::Hasher() : state_(new State()) {
   reset();
 }
 HOLDFAST_INLINE Hasher::~Hasher() = default;

@@ -152,8 +152,8 @@ HOLDFAST_INLINE std::unique_ptr<WritableFile> PosixDirectory::create_file(
   if (number == -1) {
     throw_system_error(errno, "create the file", path_of(name));
   }
-  return std::make_unique<PosixWritableFile>(
-      Descriptor(calls, number), path_of(name));
+  return std::unique_ptr<WritableFile>(
+      new PosixWritableFile(Descriptor(calls, number), path_of(name)));
 }
 
 HOLDFAST_INLINE Descriptor PosixDirectory::open_regular(
@@ -200,15 +200,15 @@ HOLDFAST_INLINE Descriptor PosixDirectory::open_regular(
 HOLDFAST_INLINE std::unique_ptr<ReadableFile> PosixDirectory::open_file(
     const std::string& name) {
   Descriptor file = open_regular(name, O_RDONLY, "open the file");
-  return std::make_unique<PosixReadableFile>(
-      std::move(file), directory_, name, path_of(name));
+  return std::unique_ptr<ReadableFile>(
+      new PosixReadableFile(std::move(file), directory_, name, path_of(name)));
 }
 
 HOLDFAST_INLINE std::unique_ptr<LockFile> PosixDirectory::open_lock_file(
     const std::string& name) {
   Descriptor file = open_regular(name, O_RDWR | O_CREAT, "open the lock file");
-  return std::make_unique<PosixLockFile>(
-      std::move(file), directory_, name, path_of(name));
+  return std::unique_ptr<LockFile>(
+      new PosixLockFile(std::move(file), directory_, name, path_of(name)));
 }
 
 HOLDFAST_INLINE void PosixDirectory::create_directory(const std::string& name) {
@@ -237,8 +237,8 @@ HOLDFAST_INLINE std::unique_ptr<Directory> PosixDirectory::open_directory(
     throw_system_error(errno, "open the directory", path_of(name));
   }
   Descriptor descriptor(calls, number);
-  return std::make_unique<PosixDirectory>(
-      std::make_shared<const Descriptor>(std::move(descriptor)), path_of(name));
+  return std::unique_ptr<Directory>(
+      new PosixDirectory(share(std::move(descriptor)), path_of(name)));
 }
 
 HOLDFAST_INLINE void PosixDirectory::rename(

@@ -97,13 +97,12 @@ HOLDFAST_INLINE std::shared_ptr<Directory> PosixFileSystem::open_root(
   if (number != -1 && create == Create::yes) {
     detail::sync_parent(descriptor, path);
   }
-  return std::make_shared<detail::PosixDirectory>(
-      std::make_shared<const detail::Descriptor>(std::move(descriptor)), path);
+  return std::shared_ptr<Directory>(
+      new detail::PosixDirectory(detail::share(std::move(descriptor)), path));
 }
 
 HOLDFAST_INLINE std::shared_ptr<FileSystem> default_file_system() {
-  static const std::shared_ptr<FileSystem> file_system =
-      std::make_shared<PosixFileSystem>();
+  static const std::shared_ptr<FileSystem> file_system(new PosixFileSystem());
   return file_system;
 }
 

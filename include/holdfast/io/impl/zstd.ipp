@@ -163,7 +163,7 @@ HOLDFAST_INLINE ZstdSink::ZstdSink(
     ByteSink& next,
     int level,
     std::size_t max_frame_bytes)
-    : state_(std::make_unique<State>()) {
+    : state_(new State()) {
   if (level < 1 || level > 19) {
     throw_invalid_argument(
         "level", "a compression level is 1 to 19", std::to_string(level));
@@ -408,7 +408,7 @@ HOLDFAST_INLINE void ZstdSource::State::finish_stream() {
 HOLDFAST_INLINE ZstdSource::ZstdSource(
     ByteSource& stored,
     std::uint64_t plain_bytes)
-    : state_(std::make_unique<State>()) {
+    : state_(new State()) {
   state_->stored = &stored;
   state_->left = plain_bytes;
   state_->input.resize(std::size_t{128} << 10);

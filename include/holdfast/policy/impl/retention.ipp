@@ -3,13 +3,13 @@
 #include <holdfast/policy/retention.hpp>
 
 #include <holdfast/base/error.hpp>
+#include <holdfast/base/sorting.hpp>
 #include <holdfast/base/text.hpp>
 #include <holdfast/policy/describe.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <tuple>
 #include <utility>
 
 namespace holdfast {
@@ -22,21 +22,7 @@ class RetentionPlanner {
  public:
   explicit RetentionPlanner(std::vector<RetentionEntry> entries)
       : entries_(std::move(entries)) {
-    std::sort(
-        entries_.begin(),
-        entries_.end(),
-        [](const RetentionEntry& a, const RetentionEntry& b) {
-          // All that two with one number can differ in, in the answer.
-          const auto in_order = [](const RetentionEntry& e) {
-            return std::tie(
-                e.sequence,
-                e.resumed_from,
-                e.line_origin,
-                e.pinned,
-                e.being_read);
-          };
-          return in_order(a) < in_order(b);
-        });
+    sort_by(entries_, comes_first);
     for_.resize(entries_.size());
     against_.resize(entries_.size());
     for (std::size_t i = 0; i < entries_.size(); ++i) {
@@ -86,6 +72,19 @@ class RetentionPlanner {
   }
 
  private:
+  /// By number; two with one number by all that they can differ in, in the
+  /// answer.
+  static bool comes_first(const RetentionEntry& a, const RetentionEntry& b) {
+    if (a.sequence != b.sequence) {
+      return a.sequence < b.sequence;
+    }
+    const auto flags = [](const RetentionEntry& e) {
+      return (e.resumed_from ? 8 : 0) + (e.line_origin ? 4 : 0) +
+          (e.pinned ? 2 : 0) + (e.being_read ? 1 : 0);
+    };
+    return flags(a) < flags(b);
+  }
+
   void keep(std::size_t i, std::string reason) {
     for_[i].push_back(std::move(reason));
   }
@@ -113,34 +112,30 @@ class RetentionPlanner {
   }
 
   void keep_best(const KeepBest& rule) {
-    struct Candidate {
-      std::size_t entry;
-      double value;
-    };
-    std::vector<Candidate> candidates;
+    std::vector<std::size_t> candidates; // Entries that have a value,
+    std::vector<double> values; // and it.
     for (const std::size_t i : ranked_) {
-      const auto& values = entries_[i].metrics.values();
-      const auto metric = values.find(rule.metric);
-      if (metric == values.end()) {
+      const auto& metrics = entries_[i].metrics.values();
+      const auto metric = metrics.find(rule.metric);
+      if (metric == metrics.end()) {
         drop(i, "it has no " + rule.metric);
       } else if (!is_better(rule.best, metric->second, std::nullopt)) {
         drop(i, rule.metric + " is " + describe_number(metric->second));
       } else {
-        candidates.push_back({i, metric->second});
+        candidates.push_back(i);
+        values.push_back(metric->second);
       }
     }
     // Stable: of equal values the older one comes first.
-    std::stable_sort(
-        candidates.begin(),
-        candidates.end(),
-        [&](const Candidate& a, const Candidate& b) {
-          return is_better(rule.best, a.value, b.value);
+    const std::vector<std::size_t> ranks =
+        sorted_indices(candidates.size(), [&](std::size_t a, std::size_t b) {
+          return is_better(rule.best, values[a], values[b]);
         });
     bool found_valid = false;
-    for (std::size_t r = 0; r < candidates.size(); ++r) {
-      const std::size_t i = candidates[r].entry;
-      const std::string value =
-          rule.metric + " (" + describe_number(candidates[r].value) + ")";
+    for (std::size_t r = 0; r < ranks.size(); ++r) {
+      const std::size_t i = candidates[ranks[r]];
+      const double own = values[ranks[r]];
+      const std::string value = rule.metric + " (" + describe_number(own) + ")";
       if (r == 0) {
         keep(i, "best " + value);
       } else if (r < rule.count) {
@@ -149,14 +144,14 @@ class RetentionPlanner {
             "rank " + std::to_string(r + 1) + " of the best " +
                 std::to_string(rule.count) + " " + value);
       } else {
-        const Candidate& other = candidates[rule.count - 1];
+        const std::size_t last = ranks[rule.count - 1];
         drop(
             i,
-            rule.metric + " " + describe_number(candidates[r].value) + ": " +
-                number(other.entry) +
-                (other.value == candidates[r].value ? " is as good and older ("
-                                                    : " is better (") +
-                describe_number(other.value) + ")");
+            rule.metric + " " + describe_number(own) + ": " +
+                number(candidates[last]) +
+                (values[last] == own ? " is as good and older ("
+                                     : " is better (") +
+                describe_number(values[last]) + ")");
       }
       if (entries_[i].valid && !found_valid) {
         found_valid = true;

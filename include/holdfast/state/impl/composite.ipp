@@ -2,6 +2,8 @@
 
 #include <holdfast/state/composite.hpp>
 
+#include <holdfast/base/sorting.hpp>
+
 #include <algorithm>
 #include <set>
 
@@ -89,10 +91,9 @@ class CompositeRestore final : public Restore {
       : members_(std::move(members)),
         entries_(std::move(entries)),
         places_(tensor_count) {
-    std::stable_sort(
-        entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
-          return a.stage < b.stage;
-        });
+    sort_by(entries_, [](const Entry& a, const Entry& b) {
+      return a.stage < b.stage;
+    });
     for (std::size_t i = 0; i < entries_.size(); ++i) {
       entries_[i].bytes.resize(entries_[i].tensors.size());
       for (std::size_t j = 0; j < entries_[i].tensors.size(); ++j) {
@@ -291,8 +292,8 @@ HOLDFAST_INLINE std::unique_ptr<Restore> CompositePart::prepare(
   if (mismatches.size() != before) {
     return nullptr;
   }
-  return std::make_unique<CompositeRestore>(
-      members(), std::move(entries), saved.tensors.size());
+  return std::unique_ptr<Restore>(new CompositeRestore(
+      members(), std::move(entries), saved.tensors.size()));
 }
 
 HOLDFAST_INLINE void CompositePart::restored() {

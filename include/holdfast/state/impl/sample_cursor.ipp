@@ -308,8 +308,8 @@ HOLDFAST_INLINE std::unique_ptr<Restore> SampleCursorPart::prepare(
   if (mismatches.size() != before) {
     return nullptr;
   }
-  return std::make_unique<SampleCursorRestore>(
-      cursor_, read.epoch, static_cast<std::size_t>(read.position));
+  return std::unique_ptr<Restore>(new SampleCursorRestore(
+      cursor_, read.epoch, static_cast<std::size_t>(read.position)));
 }
 
 } // namespace detail

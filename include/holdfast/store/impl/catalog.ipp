@@ -2,6 +2,7 @@
 
 #include <holdfast/store/catalog.hpp>
 
+#include <holdfast/base/sorting.hpp>
 #include <holdfast/store/names.hpp>
 
 #include <algorithm>
@@ -75,9 +76,8 @@ HOLDFAST_INLINE Catalog catalog_of(const std::vector<DirectoryEntry>& entries) {
   const auto by_sequence = [](const auto& a, const auto& b) {
     return a.sequence != b.sequence ? a.sequence < b.sequence : a.name < b.name;
   };
-  std::sort(catalog.lines.begin(), catalog.lines.end(), by_sequence);
-  std::sort(
-      catalog.checkpoints.begin(), catalog.checkpoints.end(), by_sequence);
+  sort_by(catalog.lines, by_sequence);
+  sort_by(catalog.checkpoints, by_sequence);
   // A line decides what a resume may use: it stays when a checkpoint has its
   // number, and the checkpoint goes.
   std::vector<std::uint64_t> line_numbers;

@@ -30,22 +30,24 @@ inline constexpr double kLockSettleSeconds = 1;
 inline constexpr int kLockReplacedTries = 100;
 
 struct LockOwner {
+  bool is_known = false; ///< Its record is intact.
   std::string token; ///< Empty: given back.
   ProcessIdentity process;
 };
 
 struct LockSlot {
+  bool is_intact = false;
   LockMark mark;
   std::uint64_t counter = 0;
 };
 
-/// Everything intact in a LOCK file.
+/// A LOCK file: what is not intact says nothing.
 struct LockContents {
-  std::optional<LockOwner> owner;
-  std::array<std::optional<LockSlot>, 2> slots;
+  LockOwner owner;
+  std::array<LockSlot, 2> slots;
 };
 
-using LockFields = std::map<std::string, std::string, std::less<>>;
+using LockFields = std::map<std::string, std::string>;
 
 HOLDFAST_INLINE std::string lock_record(std::string body) {
   const std::string digest = digest_of(ByteView(std::string_view(body))).hex();
@@ -54,29 +56,30 @@ HOLDFAST_INLINE std::string lock_record(std::string body) {
   return body + "\n";
 }
 
-/// The fields of record `index` of `text`, nothing unless it is intact.
-HOLDFAST_INLINE std::optional<LockFields> lock_fields(
+/// Reads the fields of record `index` of `text`; false unless it is intact.
+HOLDFAST_INLINE bool read_lock_fields(
     std::string_view text,
     std::size_t index,
-    std::string_view kind) {
+    std::string_view kind,
+    LockFields& fields) {
   const std::size_t offset = index * kLockRecordBytes;
   if (text.size() < offset + kLockRecordBytes) {
-    return std::nullopt;
+    return false;
   }
   std::string_view record = text.substr(offset, kLockRecordBytes);
   const std::string_view mark = " xxh3_128=";
   const std::size_t at = record.find(mark);
   if (at == std::string_view::npos || record.back() != '\n') {
-    return std::nullopt;
+    return false;
   }
   if (std::string(record) != lock_record(std::string(record.substr(0, at)))) {
-    return std::nullopt;
+    return false;
   }
   record = record.substr(0, at);
   if (!take_prefix(record, kind)) {
-    return std::nullopt;
+    return false;
   }
-  LockFields fields;
+  fields.clear();
   while (!record.empty()) {
     record.remove_prefix(
         std::min(record.find_first_not_of(' '), record.size()));
@@ -85,22 +88,25 @@ HOLDFAST_INLINE std::optional<LockFields> lock_fields(
     record.remove_prefix(field.size());
     const std::size_t equals = field.find('=');
     if (equals != std::string_view::npos) {
-      fields.emplace(field.substr(0, equals), field.substr(equals + 1));
+      const std::string name(field.substr(0, equals));
+      if (fields.count(name) == 0) {
+        fields[name] = std::string(field.substr(equals + 1));
+      }
     }
   }
-  return fields;
+  return true;
 }
 
 HOLDFAST_INLINE std::string lock_field(
     const LockFields& fields,
-    std::string_view name) {
+    const std::string& name) {
   const auto found = fields.find(name);
   return found == fields.end() ? std::string() : found->second;
 }
 
 HOLDFAST_INLINE std::uint64_t lock_number(
     const LockFields& fields,
-    std::string_view name) {
+    const std::string& name) {
   return parse_decimal(lock_field(fields, name)).value_or(0);
 }
 
@@ -133,23 +139,24 @@ HOLDFAST_INLINE std::string slot_record(const LockSlot& slot) {
 
 HOLDFAST_INLINE LockContents lock_contents(std::string_view text) {
   LockContents contents;
-  if (const auto fields = lock_fields(text, 0, "holdfast-owner")) {
-    LockOwner owner;
-    owner.token = lock_field(*fields, "token");
-    owner.process.host = lock_field(*fields, "host");
-    owner.process.boot_id = lock_field(*fields, "boot");
-    owner.process.pid_namespace = lock_field(*fields, "namespace");
-    owner.process.pid = static_cast<std::int64_t>(lock_number(*fields, "pid"));
-    owner.process.start_time = lock_number(*fields, "start");
-    contents.owner = std::move(owner);
+  LockFields fields;
+  if (read_lock_fields(text, 0, "holdfast-owner", fields)) {
+    LockOwner& owner = contents.owner;
+    owner.is_known = true;
+    owner.token = lock_field(fields, "token");
+    owner.process.host = lock_field(fields, "host");
+    owner.process.boot_id = lock_field(fields, "boot");
+    owner.process.pid_namespace = lock_field(fields, "namespace");
+    owner.process.pid = static_cast<std::int64_t>(lock_number(fields, "pid"));
+    owner.process.start_time = lock_number(fields, "start");
   }
   for (std::size_t i = 0; i < contents.slots.size(); ++i) {
-    if (const auto fields = lock_fields(text, i + 1, "holdfast-mark")) {
-      LockSlot slot;
-      slot.mark.highest = lock_number(*fields, "highest");
-      slot.mark.committed = lock_number(*fields, "committed");
-      slot.counter = lock_number(*fields, "counter");
-      contents.slots[i] = slot;
+    if (read_lock_fields(text, i + 1, "holdfast-mark", fields)) {
+      LockSlot& slot = contents.slots[i];
+      slot.is_intact = true;
+      slot.mark.highest = lock_number(fields, "highest");
+      slot.mark.committed = lock_number(fields, "committed");
+      slot.counter = lock_number(fields, "counter");
     }
   }
   return contents;
@@ -158,26 +165,24 @@ HOLDFAST_INLINE LockContents lock_contents(std::string_view text) {
 /// The numbers of all intact slots together: they never go down.
 HOLDFAST_INLINE LockSlot newest_slot(const LockContents& contents) {
   LockSlot newest;
-  for (const auto& slot : contents.slots) {
-    if (slot) {
-      newest.mark.highest = std::max(newest.mark.highest, slot->mark.highest);
-      newest.mark.committed =
-          std::max(newest.mark.committed, slot->mark.committed);
-      newest.counter = std::max(newest.counter, slot->counter);
-    }
+  for (const LockSlot& slot : contents.slots) { // zeros where not intact
+    newest.mark.highest = std::max(newest.mark.highest, slot.mark.highest);
+    newest.mark.committed =
+        std::max(newest.mark.committed, slot.mark.committed);
+    newest.counter = std::max(newest.counter, slot.counter);
   }
   return newest;
 }
 
 /// The slot to write next: a broken one, else the older one.
 HOLDFAST_INLINE std::size_t older_slot(const LockContents& contents) {
-  if (!contents.slots[0]) {
+  if (!contents.slots[0].is_intact) {
     return 0;
   }
-  if (!contents.slots[1]) {
+  if (!contents.slots[1].is_intact) {
     return 1;
   }
-  return contents.slots[0]->counter <= contents.slots[1]->counter ? 0 : 1;
+  return contents.slots[0].counter <= contents.slots[1].counter ? 0 : 1;
 }
 
 HOLDFAST_INLINE bool is_same_system(
@@ -187,17 +192,15 @@ HOLDFAST_INLINE bool is_same_system(
       lock_word(a.pid_namespace) == lock_word(b.pid_namespace);
 }
 
-HOLDFAST_INLINE Error locked_error(
-    Directory& root,
-    const std::optional<LockOwner>& owner,
-    bool kernel_lock) {
+HOLDFAST_INLINE Error
+locked_error(Directory& root, const LockOwner& owner, bool kernel_lock) {
   ErrorDetails details;
   details.message = "another process writes to this directory";
   details.path = root.path();
-  if (owner) {
-    details.found = "process " + std::to_string(owner->process.pid) +
-        " on host '" + owner->process.host + "'";
-    if (kernel_lock && !may_be_alive(owner->process)) {
+  if (owner.is_known) {
+    details.found = "process " + std::to_string(owner.process.pid) +
+        " on host '" + owner.process.host + "'";
+    if (kernel_lock && !may_be_alive(owner.process)) {
       details.found += ", which has ended; a child that it forked lives on";
     }
   }
@@ -219,10 +222,10 @@ class OwnerWatch {
   explicit OwnerWatch(Clock& clock) : clock_(clock) {}
 
   [[nodiscard]] bool is_gone(const LockContents& contents) {
-    if (!contents.owner || contents.owner->token.empty()) {
+    if (contents.owner.token.empty()) {
       return true;
     }
-    const ProcessIdentity& process = contents.owner->process;
+    const ProcessIdentity& process = contents.owner.process;
     if (!may_be_alive(process)) {
       return true;
     }
@@ -232,9 +235,9 @@ class OwnerWatch {
     // Another host: its clock says nothing, its counter does.
     const std::uint64_t counter = newest_slot(contents).counter;
     const double now = clock_.monotonic_seconds();
-    if (!since_ || token_ != contents.owner->token || counter_ != counter) {
+    if (!since_ || token_ != contents.owner.token || counter_ != counter) {
       since_ = now;
-      token_ = contents.owner->token;
+      token_ = contents.owner.token;
       counter_ = counter;
     }
     return now - *since_ >= WriterLock::kStaleSeconds;
@@ -268,7 +271,7 @@ struct WriterLock::State {
   /// Takes LOCK if nobody has it.
   [[nodiscard]] bool try_take(
       detail::OwnerWatch& watch,
-      std::optional<detail::LockOwner>& holder) {
+      detail::LockOwner& holder) {
     file = root.open_lock_file(kLockName);
     const LockResult result = file->try_lock();
     // Unlinked between open and lock: the lock is on a file nobody else sees.
@@ -310,7 +313,7 @@ struct WriterLock::State {
     }
     const detail::LockContents contents =
         detail::lock_contents(file->read(detail::kLockRecordBytes));
-    return contents.owner && contents.owner->token == owner.token;
+    return contents.owner.is_known && contents.owner.token == owner.token;
   }
 
   void verify() {
@@ -335,7 +338,7 @@ struct WriterLock::State {
     ++counter;
     file->write_at(
         (1 + next_slot) * detail::kLockRecordBytes,
-        detail::slot_record({next, counter}));
+        detail::slot_record({true, next, counter}));
     verify();
     // After a failure the same slot is written again: the other one is the one
     // that is known to be on the disk.
@@ -345,23 +348,21 @@ struct WriterLock::State {
   }
 };
 
-HOLDFAST_INLINE WriterLock::WriterLock() = default;
+HOLDFAST_INLINE WriterLock::WriterLock(detail::Owned<State> state)
+    : state_(std::move(state)) {}
+HOLDFAST_INLINE WriterLock::WriterLock(WriterLock&&) noexcept = default;
 
-HOLDFAST_INLINE std::unique_ptr<WriterLock> WriterLock::acquire(
-    Directory& root,
-    Clock& clock,
-    double wait_seconds) {
+HOLDFAST_INLINE WriterLock
+WriterLock::acquire(Directory& root, Clock& clock, double wait_seconds) {
   const double begin = clock.monotonic_seconds();
   detail::OwnerWatch watch(clock);
   int replaced = 0;
   for (;;) {
-    auto state = std::make_unique<State>(root, clock);
-    std::optional<detail::LockOwner> holder;
+    detail::Owned<State> state(new State(root, clock));
+    detail::LockOwner holder;
     if (state->try_take(watch, holder)) {
       state->generation = fork_generation();
-      std::unique_ptr<WriterLock> lock(new WriterLock());
-      lock->state_ = std::move(state);
-      return lock;
+      return WriterLock(std::move(state));
     }
     if (!state->named && ++replaced < detail::kLockReplacedTries) {
       continue;

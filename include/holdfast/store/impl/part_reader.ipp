@@ -134,8 +134,8 @@ HOLDFAST_INLINE PartReader::PartReader(
     details.found = file.stored->codec;
     throw Error(ErrorCode::unsupported_version, std::move(details));
   }
-  state_ =
-      std::make_unique<State>(open_part(checkpoint, file.stored_path()), file);
+  state_ = detail::Owned<State>(
+      new State(open_part(checkpoint, file.stored_path()), file));
 }
 
 HOLDFAST_INLINE PartReader::~PartReader() = default;

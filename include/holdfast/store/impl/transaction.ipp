@@ -137,7 +137,7 @@ struct Transaction::State {
 HOLDFAST_INLINE Transaction::Transaction(
     Writer& writer,
     std::uint64_t expected_bytes)
-    : state_(std::make_unique<State>(writer)) {
+    : state_(new State(writer)) {
   State& s = *state_;
   Directory& root = writer.root();
   // Step 1: fence, space, claim.

@@ -144,18 +144,23 @@ HOLDFAST_INLINE void write_small_file(
 } // namespace detail
 
 struct Writer::State {
-  State(std::shared_ptr<Directory> directory, Clock& clock_used)
-      : root(std::move(directory)), clock(clock_used) {}
+  State(
+      std::shared_ptr<Directory> directory,
+      Clock& clock_used,
+      double wait_seconds)
+      : root(std::move(directory)),
+        clock(clock_used),
+        lock(WriterLock::acquire(*root, clock, wait_seconds)) {}
 
   std::shared_ptr<Directory> root;
   Clock& clock;
-  std::unique_ptr<WriterLock> lock;
+  WriterLock lock;
   std::uint64_t highest = 0; ///< Of all numbers seen, made or given out.
   bool lost = false;
 
   void check_lock() {
     if (!lost) {
-      lock->check();
+      lock.check();
       return;
     }
     ErrorDetails details;
@@ -181,10 +186,10 @@ struct Writer::State {
 
   /// Numbers in LOCK before the last name that carries them goes.
   void keep_number(std::uint64_t sequence) {
-    if (lock->mark().highest < sequence) {
-      LockMark mark = lock->mark();
+    if (lock.mark().highest < sequence) {
+      LockMark mark = lock.mark();
       mark.highest = std::max(highest, sequence);
-      lock->record(mark);
+      lock.record(mark);
     }
   }
 
@@ -231,11 +236,10 @@ HOLDFAST_INLINE Writer::Writer(
     std::shared_ptr<Directory> root,
     Clock& clock,
     double wait_seconds)
-    : state_(std::make_unique<State>(std::move(root), clock)) {
+    : state_(new State(std::move(root), clock, wait_seconds)) {
   State& s = *state_;
-  s.lock = WriterLock::acquire(*s.root, clock, wait_seconds);
   const std::vector<DirectoryEntry> entries = s.root->list();
-  LockMark mark = s.lock->mark();
+  LockMark mark = s.lock.mark();
   for (const DirectoryEntry& entry : entries) {
     const ParsedName parsed = parse_name(entry.name);
     mark.highest = std::max(mark.highest, parsed.sequence);
@@ -246,7 +250,7 @@ HOLDFAST_INLINE Writer::Writer(
   }
   s.highest = mark.highest;
   // Before the sweep: the names that go may be all that tells these numbers.
-  s.lock->record(mark);
+  s.lock.record(mark);
   try {
     s.sweep(entries);
   } catch (const Error&) { // Left-overs harm nobody.
@@ -264,7 +268,7 @@ HOLDFAST_INLINE Clock& Writer::clock() noexcept {
 }
 
 HOLDFAST_INLINE const LockMark& Writer::mark() const noexcept {
-  return state_->lock->mark();
+  return state_->lock.mark();
 }
 
 HOLDFAST_INLINE void Writer::check_fence(std::uint64_t claimed) {
@@ -295,13 +299,13 @@ HOLDFAST_INLINE std::uint64_t Writer::claim_number(
 HOLDFAST_INLINE void Writer::record_committed(std::uint64_t sequence) {
   state_->check_lock();
   state_->highest = std::max(state_->highest, sequence);
-  state_->lock->record({state_->highest, sequence});
+  state_->lock.record({state_->highest, sequence});
 }
 
 HOLDFAST_INLINE void Writer::record_used(std::uint64_t sequence) {
   state_->check_lock();
   state_->highest = std::max(state_->highest, sequence);
-  state_->lock->record({state_->highest, 0});
+  state_->lock.record({state_->highest, 0});
 }
 
 HOLDFAST_INLINE Line
