@@ -92,7 +92,7 @@ struct Run {
       const Line line = writer->begin_line(0, "anew");
       highest = std::max(highest, line.sequence);
     });
-    attempt([&] { (void)writer->current_line(); });
+    attempt([&] { (void)writer->asked_line(); });
     attempt([&] { save_one(50); });
   }
 

@@ -251,7 +251,7 @@ TEST_CASE(
 
 TEST_CASE("line: begun, it is durable and has its number", "[store]") {
   Place place;
-  CHECK_FALSE(place.writer->current_line());
+  CHECK_FALSE(place.writer->asked_line());
   save(*place.writer, 10);
   const Line line = place.writer->begin_line(1, "warm-restart");
   CHECK(line.sequence == 2);
@@ -263,7 +263,7 @@ TEST_CASE("line: begun, it is durable and has its number", "[store]") {
   CHECK(read_mark(*root).highest == 2);
   CHECK(read_mark(*root).committed == 1);
   const Writer next(root, place.clock, 0);
-  const auto read = const_cast<Writer&>(next).current_line();
+  const auto read = const_cast<Writer&>(next).asked_line();
   REQUIRE(read);
   CHECK(read->sequence == 2);
   CHECK(read->origin == 1);
@@ -275,9 +275,26 @@ TEST_CASE("line: the newest one counts", "[store]") {
   Place place;
   place.writer->begin_line(0, "a");
   place.writer->begin_line(0, "");
-  REQUIRE(place.writer->current_line());
-  CHECK(place.writer->current_line()->tag.empty());
-  CHECK(place.writer->current_line()->sequence == 2);
+  REQUIRE(place.writer->asked_line());
+  CHECK(place.writer->asked_line()->tag.empty());
+  CHECK(place.writer->asked_line()->sequence == 2);
+}
+
+TEST_CASE(
+    "line: a rollback goes on with the one that was asked for",
+    "[store]") {
+  Place place;
+  save(*place.writer, 10);
+  place.writer->begin_line(1, "", true);
+  CHECK_FALSE(place.writer->asked_line());
+  place.writer->begin_line(1, "asked");
+  place.writer->begin_line(1, "", true);
+  place.writer->begin_line(1, "", true);
+  REQUIRE(place.writer->asked_line());
+  CHECK(place.writer->asked_line()->tag == "asked");
+  CHECK(place.writer->asked_line()->sequence == 3);
+  CHECK_FALSE(place.writer->asked_line()->rollback);
+  CHECK(scan(*place.root).current_line() == 5);
 }
 
 TEST_CASE("line: tag and origin are checked", "[store]") {
@@ -298,14 +315,14 @@ TEST_CASE(
   for (std::size_t bit = 0; bit < bits; ++bit) {
     place.disk->flip_bit(name, bit);
     REQUIRE(code_of([&] {
-              (void)place.writer->current_line();
+              (void)place.writer->asked_line();
             }) == "checksum_mismatch");
     place.disk->flip_bit(name, bit);
   }
-  CHECK(place.writer->current_line()->tag == "anew");
+  CHECK(place.writer->asked_line()->tag == "anew");
   place.disk->truncate(name, 0);
   CHECK(code_of([&] {
-          (void)place.writer->current_line();
+          (void)place.writer->asked_line();
         }) == "checksum_mismatch");
 }
 
@@ -314,7 +331,7 @@ TEST_CASE("line: a file that contradicts its name is foreign", "[store]") {
   place.writer->begin_line(0, "anew");
   place.disk->move(
       in_run("line-000001-from-000000"), in_run("line-000003-from-000001"));
-  CHECK(code_of([&] { (void)place.writer->current_line(); }) == "foreign");
+  CHECK(code_of([&] { (void)place.writer->asked_line(); }) == "foreign");
 }
 
 TEST_CASE(

@@ -12,6 +12,7 @@
 #include <holdfast/policy/retention.hpp>
 #include <holdfast/state/adapter.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -69,6 +70,20 @@ class Manager {
   /// if the newest line already began so with this tag.
   ResumeReport start_fresh(const std::string& tag);
 
+  /// Goes back inside the running process to `checkpoint`, as for
+  /// `resume_from()`, or to the `count`-th newest that `list()` tells, 1 being
+  /// the newest; one of those that turns out to be damaged is passed over for
+  /// the next older one. Restores all parts, random state and loaders included,
+  /// and begins a new line, durable before anything changes: what came after is
+  /// abandoned, not deleted. All or nothing, as for `resume()`.
+  ///
+  /// Ranges of attached loaders end: leave the loop's body, and `running()`
+  /// goes on from there; until then `step()` throws `rolled_back` and
+  /// `epoch_done()` is false. A later `resume()`, `start_fresh(tag)` or
+  /// `resume_from(..., tag)` of the same job goes on from here as well.
+  ResumeReport rollback(const std::string& checkpoint);
+  ResumeReport rollback(std::size_t count = 1);
+
   /// One training step is done, and the position of attached loaders moves to
   /// here. Saves when due. A failure to write throws only after
   /// `Options::max_save_failures` of them in a row.
@@ -93,9 +108,9 @@ class Manager {
   [[nodiscard]] bool running(Steps goal);
 
   /// True if the current epoch ran to its end, so that per-epoch code applies;
-  /// false if a stop or a goal in steps ended it early. Without an attached
-  /// loader nothing but the loop itself ends it: false once `running()` said
-  /// so.
+  /// false if a stop, a goal in steps or a rollback ended it early. Without an
+  /// attached loader nothing but the loop itself ends it: false once
+  /// `running()` said so.
   [[nodiscard]] bool epoch_done() const;
 
   /// From any thread or a signal handler: the next `step()` or `end_epoch()`

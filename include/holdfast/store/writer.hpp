@@ -21,6 +21,8 @@ struct Line {
   std::uint64_t sequence = 0;
   std::uint64_t origin = 0;
   std::string tag; ///< Empty if none was given.
+  /// Begun by a running process that went back, not by whoever started it.
+  bool rollback = false;
 };
 
 /// The one that may change a run directory: holds the lock, gives out numbers,
@@ -59,11 +61,15 @@ class Writer {
   /// back into the former one. `origin` 0: from nothing. `invalid_argument` for
   /// an origin beyond all numbers and for a tag that is no name; may be empty.
   /// An error from the syncs at the end can leave the line unconfirmed.
-  Line begin_line(std::uint64_t origin, const std::string& tag);
-  /// The newest line; nothing if nobody ever went back. `checksum_mismatch` if
-  /// its file is damaged: without its tag, beginning a line "again" would leave
-  /// the work done since. `foreign` if it contradicts its name.
-  [[nodiscard]] std::optional<Line> current_line();
+  Line begin_line(
+      std::uint64_t origin,
+      const std::string& tag,
+      bool rollback = false);
+  /// The newest line that was asked for at a start, which later rollbacks go on
+  /// with; nothing if there is none. `checksum_mismatch` if a file on the way
+  /// to it is damaged: without its tag, beginning a line "again" would leave
+  /// the work done since. `foreign` if one contradicts its name.
+  [[nodiscard]] std::optional<Line> asked_line();
 
   /// Moves a damaged checkpoint to `.bad-...` and writes the reason beside its
   /// files (REASON.txt). A name that cannot be renamed (full btrfs) stays,

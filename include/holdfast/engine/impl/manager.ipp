@@ -78,6 +78,7 @@ struct Manager::State final : LoopControl {
   bool stop_saved = false; ///< A step has been saved because the run ends.
   bool told_to_stop = false; ///< running() said false, and no step followed.
   bool epoch_cut = false; ///< end_epoch() was ignored: its epoch is not over.
+  bool range_left = false; ///< A rollback ended the range that is being run.
   bool spoiled = false; ///< Restored by a resume that failed all the same.
   /// After a resume in mid-epoch: to be put back at the next begin.
   std::optional<RandomSnapshot> random_at_begin;
@@ -91,6 +92,7 @@ struct Manager::State final : LoopControl {
     stopped = stopped || stop_requested.load(std::memory_order_relaxed);
   }
   void range_begins() override {
+    range_left = false;
     if (random_at_begin) {
       random_at_begin->put_back();
       random_at_begin.reset();
@@ -160,10 +162,19 @@ struct Manager::State final : LoopControl {
   ResumeReport begin_at(SearchResult result, const Catalog& catalog);
   void quarantine(SearchResult& result);
   [[nodiscard]] ResumeReport new_report() const;
+
+  // engine/impl/manager_lines.ipp
   [[nodiscard]] bool continues(
-      const std::optional<Line>& current,
+      const std::optional<Line>& asked,
       std::uint64_t origin,
       const std::string& tag) const;
+  [[nodiscard]] CheckpointName named_checkpoint(const std::string& text) const;
+  ResumeReport branch_at(
+      const std::vector<CheckpointName>& candidates,
+      const Catalog& catalog,
+      const std::string& tag,
+      bool rollback);
+  ResumeReport roll_back(const std::vector<CheckpointName>& candidates);
 
   // engine/impl/manager_save.ipp
   [[nodiscard]] Values engine_values() const;
@@ -215,6 +226,12 @@ HOLDFAST_INLINE void Manager::step(const Metrics& metrics) {
   State& state = *state_;
   state.require_resumed();
   detail::require_names(metrics);
+  if (state.range_left) {
+    throw Error(
+        ErrorCode::rolled_back,
+        "the batch at hand belongs to what was rolled back: leave the body of "
+        "the loop, and ask running()");
+  }
   state.progress.samples += state.sources.commit();
   ++state.progress.step;
   ++state.progress.batch;
@@ -235,8 +252,8 @@ HOLDFAST_INLINE void Manager::end_epoch(const Metrics& metrics) {
     state.emit(
         Event::Kind::warning,
         "",
-        "end_epoch() was ignored: a stop ended the epoch early; guard "
-        "per-epoch code with epoch_done()");
+        "end_epoch() was ignored: a stop or a rollback ended the epoch early; "
+        "guard per-epoch code with epoch_done()");
     state.epoch_cut = true;
     return;
   }
@@ -273,6 +290,9 @@ HOLDFAST_INLINE bool Manager::running(Steps goal) {
 
 HOLDFAST_INLINE bool Manager::epoch_done() const {
   state_->require_resumed();
+  if (state_->range_left) {
+    return false;
+  }
   if (!state_->stopping()) {
     return true;
   }
@@ -338,5 +358,6 @@ HOLDFAST_INLINE const std::string& Manager::directory() const noexcept {
 
 } // namespace holdfast
 
+#include <holdfast/engine/impl/manager_lines.ipp>
 #include <holdfast/engine/impl/manager_resume.ipp>
 #include <holdfast/engine/impl/manager_save.ipp>

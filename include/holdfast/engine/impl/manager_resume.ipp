@@ -6,13 +6,6 @@ namespace holdfast {
 
 namespace detail {
 
-HOLDFAST_INLINE void require_tag(const std::string& tag) {
-  if (!is_name(tag)) {
-    throw_invalid_argument(
-        "tag", "tags match [a-z0-9_-]{1,64}", "'" + tag + "'");
-  }
-}
-
 /// The engine's own values, parsed before anything live changes.
 struct EngineState {
   RunningMeans means;
@@ -134,6 +127,7 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
   run_id = manifest.run_id;
   attempt = manifest.attempt + 1;
   resumed_from = CheckpointIdentity{manifest.sequence, manifest.id};
+  random_at_begin.reset();
   if (progress.batch > 0) {
     random_at_begin.emplace(parts);
   }
@@ -186,36 +180,6 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
   return report;
 }
 
-/// True if the newest line already is what is asked for, so that a job script
-/// which is run again goes on. A tag that was used for something else is an
-/// error: the script was changed and the tag was not.
-HOLDFAST_INLINE bool Manager::State::continues(
-    const std::optional<Line>& current,
-    std::uint64_t origin,
-    const std::string& tag) const {
-  if (!current || current->tag != tag) {
-    return false;
-  }
-  if (current->origin == origin) {
-    return true;
-  }
-  if (tag.empty()) {
-    return false;
-  }
-  ErrorDetails details;
-  details.path = root->path();
-  details.name = "tag";
-  details.message =
-      "'" + tag + "' is the tag of the newest line, which began elsewhere";
-  const auto in_words = [](std::uint64_t sequence) {
-    return sequence == 0 ? std::string("nothing")
-                         : "checkpoint " + std::to_string(sequence);
-  };
-  details.found = "a line from " + in_words(current->origin);
-  details.expected = "one from " + in_words(origin) + ", or another tag";
-  throw Error(ErrorCode::invalid_argument, std::move(details));
-}
-
 /// Moves damaged checkpoints of our own run aside, now that another one has
 /// been applied. One whose manifest is damaged no longer tells its run, and
 /// stays where it is.
@@ -248,76 +212,6 @@ HOLDFAST_INLINE void Manager::State::quarantine(SearchResult& result) {
 
 HOLDFAST_INLINE ResumeReport Manager::resume() {
   return state_->take([this] { return state_->go_on(); });
-}
-
-HOLDFAST_INLINE ResumeReport Manager::start_fresh(const std::string& tag) {
-  detail::require_tag(tag);
-  State& state = *state_;
-  return state.take([&] {
-    if (state.continues(state.writer->current_line(), 0, tag)) {
-      return state.go_on();
-    }
-    state.require_unspoiled();
-    state.line = state.writer->begin_line(0, tag).sequence;
-    return state.begin_fresh();
-  });
-}
-
-HOLDFAST_INLINE ResumeReport
-Manager::resume_from(const std::string& checkpoint, const std::string& tag) {
-  if (!tag.empty()) {
-    detail::require_tag(tag);
-  }
-  const SplitPath split = split_path(checkpoint);
-  const std::string& name = split.name;
-  const ParsedName parsed = parse_name(name);
-  if (parsed.kind != NameKind::checkpoint) {
-    throw_invalid_argument(
-        "checkpoint",
-        "is no checkpoint's name or path",
-        "'" + checkpoint + "'");
-  }
-  State& state = *state_;
-  return state.take([&] {
-    if (!split.parent.empty() &&
-        state.settings.file_system->open_root(split.parent, Create::no)
-                ->identity() != state.root->identity()) {
-      throw_invalid_argument(
-          "checkpoint",
-          "belongs to another directory; holdfast::load() reads from there",
-          "'" + checkpoint + "'");
-    }
-    if (state.continues(state.writer->current_line(), parsed.sequence, tag)) {
-      return state.go_on();
-    }
-    const Catalog catalog = scan(*state.root);
-    if (std::count(catalog.foreign.begin(), catalog.foreign.end(), name) != 0) {
-      ErrorDetails details;
-      details.path = state.root->path() + "/" + name;
-      details.message =
-          "its number is not its own, so no later resume finds it";
-      throw Error(ErrorCode::foreign, std::move(details));
-    }
-    const CheckpointName wanted{parsed.sequence, parsed.step, name};
-    SearchResult result = search(
-        *state.root,
-        {wanted},
-        state.parts,
-        Unregistered::refused,
-        *state.settings.clock);
-    if (!result.found) {
-      const PassedOver& other = result.passed_over.front();
-      ErrorDetails details;
-      details.path = checkpoint;
-      details.message = other.reason;
-      throw Error(code_of(other.verdict), std::move(details));
-    }
-    static_cast<void>(detail::engine_state(*state.root, *result.found));
-    // Durable before anything changes: a crash right after must not fall back
-    // into the line that was left.
-    state.line = state.writer->begin_line(parsed.sequence, tag).sequence;
-    return state.begin_at(std::move(result), catalog);
-  });
 }
 
 } // namespace holdfast

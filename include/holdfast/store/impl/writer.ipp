@@ -74,6 +74,9 @@ HOLDFAST_INLINE std::string line_text(const Line& line, double wall_time) {
   Values values;
   values["format"] = kFormatVersion.major;
   values["origin"] = line.origin;
+  if (line.rollback) {
+    values["rollback"] = true;
+  }
   values["sequence"] = line.sequence;
   values["tag"] = line.tag;
   values["wall_time"] = wall_time;
@@ -124,6 +127,9 @@ HOLDFAST_INLINE Line parse_line(
   line.sequence = at(values, "sequence").as<std::uint64_t>("sequence");
   line.origin = at(values, "origin").as<std::uint64_t>("origin");
   line.tag = at(values, "tag").text("tag");
+  const auto rollback = values.find("rollback");
+  line.rollback =
+      rollback != values.end() && rollback->second.as<bool>("rollback");
   if (line.sequence != name.sequence || line.origin != name.origin) {
     throw_bad_line(
         ErrorCode::foreign, path, "the line file contradicts its name");
@@ -308,8 +314,10 @@ HOLDFAST_INLINE void Writer::record_used(std::uint64_t sequence) {
   state_->lock.record({state_->highest, 0});
 }
 
-HOLDFAST_INLINE Line
-Writer::begin_line(std::uint64_t origin, const std::string& tag) {
+HOLDFAST_INLINE Line Writer::begin_line(
+    std::uint64_t origin,
+    const std::string& tag,
+    bool rollback) {
   State& s = *state_;
   if (!tag.empty() && !is_name(tag)) {
     throw_invalid_argument("tag", "is not of [a-z0-9_-]{1,64}", tag);
@@ -324,6 +332,7 @@ Writer::begin_line(std::uint64_t origin, const std::string& tag) {
   Line line;
   line.origin = origin;
   line.tag = tag;
+  line.rollback = rollback;
   line.sequence = claim_number([&](std::uint64_t number) {
     file = root.create_file(staging_name(number));
   });
@@ -353,20 +362,23 @@ Writer::begin_line(std::uint64_t origin, const std::string& tag) {
   return line;
 }
 
-HOLDFAST_INLINE std::optional<Line> Writer::current_line() {
+HOLDFAST_INLINE std::optional<Line> Writer::asked_line() {
   Directory& root = *state_->root;
   const Catalog catalog = scan(root);
-  if (catalog.lines.empty()) {
-    return std::nullopt;
+  for (auto name = catalog.lines.rbegin(); name != catalog.lines.rend();
+       ++name) {
+    const std::string path = root.path() + "/" + name->name;
+    try {
+      const Bytes bytes = read_file(root, name->name, detail::kMaxLineBytes);
+      Line line = detail::parse_line(*name, ByteView(bytes).text(), path);
+      if (!line.rollback) {
+        return line;
+      }
+    } catch (const Error& error) {
+      throw error.at(path);
+    }
   }
-  const LineName& newest = catalog.lines.back();
-  const std::string path = root.path() + "/" + newest.name;
-  try {
-    const Bytes bytes = read_file(root, newest.name, detail::kMaxLineBytes);
-    return detail::parse_line(newest, ByteView(bytes).text(), path);
-  } catch (const Error& error) {
-    throw error.at(path);
-  }
+  return std::nullopt;
 }
 
 HOLDFAST_INLINE void Writer::quarantine(

@@ -1,0 +1,187 @@
+#pragma once
+
+#include <holdfast/engine/impl/manager_resume.ipp>
+
+// Going back on purpose: each way begins a new line, and deletes nothing.
+
+namespace holdfast {
+
+namespace detail {
+
+HOLDFAST_INLINE void require_tag(const std::string& tag) {
+  if (!is_name(tag)) {
+    throw_invalid_argument(
+        "tag", "tags match [a-z0-9_-]{1,64}", "'" + tag + "'");
+  }
+}
+
+} // namespace detail
+
+/// True if the newest line that was asked for already is what is asked for now,
+/// so that a job script which is run again goes on. A tag that was used for
+/// something else is an error: the script was changed and the tag was not.
+HOLDFAST_INLINE bool Manager::State::continues(
+    const std::optional<Line>& asked,
+    std::uint64_t origin,
+    const std::string& tag) const {
+  if (!asked || asked->tag != tag) {
+    return false;
+  }
+  if (asked->origin == origin) {
+    return true;
+  }
+  if (tag.empty()) {
+    return false;
+  }
+  ErrorDetails details;
+  details.path = root->path();
+  details.name = "tag";
+  details.message =
+      "'" + tag + "' is the tag of the newest line, which began elsewhere";
+  const auto in_words = [](std::uint64_t sequence) {
+    return sequence == 0 ? std::string("nothing")
+                         : "checkpoint " + std::to_string(sequence);
+  };
+  details.found = "a line from " + in_words(asked->origin);
+  details.expected = "one from " + in_words(origin) + ", or another tag";
+  throw Error(ErrorCode::invalid_argument, std::move(details));
+}
+
+/// The checkpoint of this directory that a user calls `text`, its path or its
+/// name; `invalid_argument`, or `foreign` where a resume would never find it.
+HOLDFAST_INLINE CheckpointName
+Manager::State::named_checkpoint(const std::string& text) const {
+  const SplitPath split = split_path(text);
+  const ParsedName parsed = parse_name(split.name);
+  if (parsed.kind != NameKind::checkpoint) {
+    throw_invalid_argument(
+        "checkpoint", "is no checkpoint's name or path", "'" + text + "'");
+  }
+  if (root && !split.parent.empty() &&
+      settings.file_system->open_root(split.parent, Create::no)->identity() !=
+          root->identity()) {
+    throw_invalid_argument(
+        "checkpoint",
+        "belongs to another directory; holdfast::load() reads from there",
+        "'" + text + "'");
+  }
+  return CheckpointName{parsed.sequence, parsed.step, split.name};
+}
+
+/// Prepares the first usable one of `candidates`, begins a line there, and
+/// applies it. The line is durable before anything changes: a crash right after
+/// must not fall back into the one that was left.
+HOLDFAST_INLINE ResumeReport Manager::State::branch_at(
+    const std::vector<CheckpointName>& candidates,
+    const Catalog& catalog,
+    const std::string& tag,
+    bool rollback) {
+  for (const CheckpointName& candidate : candidates) {
+    for (const std::string& name : catalog.foreign) {
+      if (name == candidate.name) {
+        ErrorDetails details;
+        details.path = root->path() + "/" + name;
+        details.message =
+            "its number is not its own, so no later resume finds it";
+        throw Error(ErrorCode::foreign, std::move(details));
+      }
+    }
+  }
+  SearchResult result =
+      search(*root, candidates, parts, Unregistered::refused, *settings.clock);
+  if (!result.found) {
+    if (candidates.size() != 1) {
+      throw_nothing_usable(*root, result.passed_over);
+    }
+    const PassedOver& other = result.passed_over.front();
+    ErrorDetails details;
+    details.path = root->path() + "/" + candidates.front().name;
+    details.message = other.reason;
+    throw Error(code_of(other.verdict), std::move(details));
+  }
+  static_cast<void>(detail::engine_state(*root, *result.found));
+  line =
+      writer->begin_line(result.found->name.sequence, tag, rollback).sequence;
+  return begin_at(std::move(result), catalog);
+}
+
+/// Goes back inside the running process. If it fails, everything is as it was;
+/// where objects were restored and then something of the user's threw, the
+/// manager lets go of the directory, because a save would mix two states.
+HOLDFAST_INLINE ResumeReport
+Manager::State::roll_back(const std::vector<CheckpointName>& candidates) {
+  const std::int64_t this_attempt = attempt;
+  RandomSnapshot before(parts, RandomSnapshot::Positions::taken);
+  try {
+    ResumeReport report = branch_at(candidates, scan(*root), {}, true);
+    attempt = this_attempt; // the process is the same
+    started_at = settings.clock->monotonic_seconds();
+    best_values.clear();
+    best_known = false;
+    stop_saved = false;
+    told_to_stop = false;
+    epoch_cut = false;
+    range_left = !sources.empty();
+    return report;
+  } catch (...) {
+    const std::exception_ptr error = std::current_exception();
+    if (spoiled) {
+      close();
+    } else {
+      before.put_back();
+    }
+    std::rethrow_exception(error);
+  }
+}
+
+HOLDFAST_INLINE ResumeReport Manager::start_fresh(const std::string& tag) {
+  detail::require_tag(tag);
+  State& state = *state_;
+  return state.take([&] {
+    if (state.continues(state.writer->asked_line(), 0, tag)) {
+      return state.go_on();
+    }
+    state.require_unspoiled();
+    state.line = state.writer->begin_line(0, tag).sequence;
+    return state.begin_fresh();
+  });
+}
+
+HOLDFAST_INLINE ResumeReport
+Manager::resume_from(const std::string& checkpoint, const std::string& tag) {
+  if (!tag.empty()) {
+    detail::require_tag(tag);
+  }
+  State& state = *state_;
+  static_cast<void>(state.named_checkpoint(checkpoint)); // before the disk
+  return state.take([&] {
+    const CheckpointName wanted = state.named_checkpoint(checkpoint);
+    if (state.continues(state.writer->asked_line(), wanted.sequence, tag)) {
+      return state.go_on();
+    }
+    return state.branch_at({wanted}, scan(*state.root), tag, false);
+  });
+}
+
+HOLDFAST_INLINE ResumeReport Manager::rollback(const std::string& checkpoint) {
+  state_->require_resumed();
+  return state_->roll_back({state_->named_checkpoint(checkpoint)});
+}
+
+HOLDFAST_INLINE ResumeReport Manager::rollback(std::size_t count) {
+  const std::vector<CheckpointInfo> infos = list();
+  if (count == 0 || count > infos.size()) {
+    throw_invalid_argument(
+        "count",
+        "is not 1 to the number of checkpoints there are, " +
+            std::to_string(infos.size()),
+        std::to_string(count));
+  }
+  std::vector<CheckpointName> candidates;
+  for (std::size_t i = infos.size() - count + 1; i-- > 0;) {
+    candidates.push_back({infos[i].sequence, infos[i].step, infos[i].name});
+  }
+  return state_->roll_back(candidates);
+}
+
+} // namespace holdfast
