@@ -16,8 +16,8 @@ enum class ErrorCode {
   not_resumed, ///< step() or save() before resume() or start_fresh().
   already_resumed, ///< resume(), start_fresh() or add() after a resume().
   unknown_metric, ///< A metric was asked for that was never reported.
-  rolled_back, ///< step() with a batch from before a rollback().
   epoch_not_ended, ///< begin() of an exhausted loader before end_epoch().
+  rolled_back, ///< step() with a batch from before a rollback().
   duplicate_name, ///< Two parts, tensors or keys with one name.
   forked, ///< A call in a forked child of the owning process.
   // What can be captured and restored.

@@ -39,8 +39,8 @@ HOLDFAST_INLINE const char* to_string(ErrorCode code) noexcept {
     HOLDFAST_CASE(not_resumed);
     HOLDFAST_CASE(already_resumed);
     HOLDFAST_CASE(unknown_metric);
-    HOLDFAST_CASE(rolled_back);
     HOLDFAST_CASE(epoch_not_ended);
+    HOLDFAST_CASE(rolled_back);
     HOLDFAST_CASE(duplicate_name);
     HOLDFAST_CASE(forked);
     HOLDFAST_CASE(not_capturable);
