@@ -1,16 +1,16 @@
 #pragma once
 
 #include <holdfast/libtorch/compat.hpp>
+#include <holdfast/libtorch/impl/name_index.ipp>
 #include <holdfast/libtorch/impl/tensor.ipp>
 
 #include <torch/nn/module.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
-#include <tuple>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -51,22 +51,30 @@ struct ParametersMember : torch::nn::Module {
   }
 };
 
+struct NamedModule {
+  std::string name;
+  torch::nn::Module* module;
+};
+
+constexpr std::size_t kNoTensor = static_cast<std::size_t>(-1);
+
 /// One tensor of a module tree under all its names.
 struct ModuleTensor {
   at::Tensor tensor;
   std::vector<std::string> names;
-  bool is_parameter = false;
+  bool is_parameter;
+  std::size_t neighbour; ///< Another one in its memory, or `kNoTensor`.
 };
 
 /// A module tree, walked once.
 struct ModuleTree {
-  std::vector<std::pair<std::string, torch::nn::Module*>> modules;
+  std::vector<NamedModule> modules;
   std::vector<ModuleTensor> tensors;
   std::vector<std::string> undefined;
-  std::unordered_map<std::string, std::size_t> by_name;
+  NameIndex by_name;
   /// Tensors over the elements of another one of the tree, with their names:
   /// optimizers may hold these.
-  std::vector<std::pair<at::Tensor, std::string>> doubles;
+  std::vector<ModuleTensor> doubles;
 };
 
 /// Walks module trees and finds ties.
@@ -78,16 +86,9 @@ class ModuleWalk {
   ModuleTree tree;
 
  private:
-  using Place = std::tuple<
-      const void*,
-      std::int64_t,
-      int,
-      std::vector<std::int64_t>,
-      std::vector<std::int64_t>>;
-
   void visit(torch::nn::Module& module, const std::string& prefix) {
-    tree.modules.emplace_back(
-        prefix.empty() ? "" : prefix.substr(0, prefix.size() - 1), &module);
+    tree.modules.push_back(
+        {prefix.empty() ? "" : prefix.substr(0, prefix.size() - 1), &module});
     for (auto& item : ParametersMember::of(module)) {
       add(prefix + item.key(), item.value(), true);
     }
@@ -106,51 +107,47 @@ class ModuleWalk {
       tree.undefined.push_back(std::move(name));
       return;
     }
-    const std::size_t index = index_of(tensor);
-    if (!tree.by_name.emplace(name, index).second) {
+    const std::size_t next = tree.tensors.size();
+    std::size_t& newest =
+        newest_.emplace(memory_of(tensor), kNoTensor).first->second;
+    std::size_t index = newest;
+    while (index != kNoTensor && !is_tied(tree.tensors[index].tensor, tensor)) {
+      index = tree.tensors[index].neighbour;
+    }
+    if (index == kNoTensor) {
+      index = next;
+    }
+    if (!tree.by_name.add(name, index)) {
       throw_not_capturable(
           std::move(name),
           "a parameter and a buffer of one module have the same name",
           ErrorCode::duplicate_name);
     }
-    if (index == tree.tensors.size()) {
-      tree.tensors.push_back({tensor, {}, is_parameter});
+    if (index == next) {
+      tree.tensors.push_back({tensor, {}, is_parameter, newest});
+      newest = next;
     } else if (!tensor.is_same(tree.tensors[index].tensor)) {
-      tree.doubles.emplace_back(tensor, name);
+      tree.doubles.push_back({tensor, {name}, is_parameter, kNoTensor});
     }
     tree.tensors[index].names.push_back(std::move(name));
   }
 
-  std::size_t index_of(const at::Tensor& tensor) {
-    const std::size_t next = tree.tensors.size();
-    const auto [found, fresh] =
-        by_tensor_.emplace(tensor.unsafeGetTensorImpl(), next);
-    if (!fresh || !tensor.has_storage() || tensor.numel() == 0) {
-      return found->second;
-    }
-    // Another tensor over the same elements: only who shares the storage needs
-    // the full comparison.
-    const void* storage = tensor.storage().unsafeGetStorageImpl();
-    std::vector<std::size_t>& sharing = by_storage_[storage];
-    for (const std::size_t other : sharing) {
-      if (same_elements(tree.tensors[other].tensor, tensor)) {
-        found->second = other;
-        return other;
-      }
-    }
-    sharing.push_back(next);
-    return next;
+  static const void* memory_of(const at::Tensor& tensor) {
+    return tensor.has_storage()
+        ? static_cast<const void*>(tensor.storage().unsafeGetStorageImpl())
+        : tensor.unsafeGetTensorImpl();
   }
 
-  static bool same_elements(const at::Tensor& a, const at::Tensor& b) {
-    return a.scalar_type() == b.scalar_type() &&
-        a.storage_offset() == b.storage_offset() && a.sizes() == b.sizes() &&
-        a.strides() == b.strides() && a.is_conj() == b.is_conj() &&
-        a.is_neg() == b.is_neg();
+  /// True for the same tensor, and for two over the same elements.
+  static bool is_tied(const at::Tensor& a, const at::Tensor& b) {
+    return a.is_same(b) ||
+        (b.numel() != 0 && a.scalar_type() == b.scalar_type() &&
+         a.storage_offset() == b.storage_offset() && a.sizes() == b.sizes() &&
+         a.strides() == b.strides() && a.is_conj() == b.is_conj() &&
+         a.is_neg() == b.is_neg());
   }
 
-  std::unordered_map<const void*, std::size_t> by_tensor_;
-  std::unordered_map<const void*, std::vector<std::size_t>> by_storage_;
+  std::map<const void*, std::size_t> newest_; ///< Tensor in each memory.
 };
 
 } // namespace holdfast::detail
