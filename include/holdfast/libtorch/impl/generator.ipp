@@ -110,12 +110,14 @@ HOLDFAST_INLINE void prepare_generator(
     return;
   }
   Bytes bytes = generator_bytes(generator);
+  at::Tensor checked;
   if (CounterState::has_form(generator) &&
       bytes.size() >= CounterState::kBytes) {
     CounterState state;
     state.seed = at(saved, "seed").as<std::uint64_t>("seed");
     state.offset = at(saved, "offset").as<std::int64_t>("offset");
     state.write_to(bytes);
+    checked = byte_tensor(bytes);
   } else {
     const Bytes& state = at(saved, "state").bytes("state");
     if (state.size() != bytes.size()) {
@@ -126,9 +128,8 @@ HOLDFAST_INLINE void prepare_generator(
            std::to_string(state.size()) + " bytes"});
       return;
     }
-    bytes = state;
+    checked = byte_tensor(state);
   }
-  at::Tensor checked = byte_tensor(bytes);
   try {
     at::Generator trial = generator.clone();
     trial.set_state(checked);

@@ -35,11 +35,11 @@ class ModulePart final : public Part {
   }
 
   void publish(const std::string& part, Names& names) override {
-    const ModuleWalk walk(root());
-    for (const ModuleTensor& entry : walk.tree.tensors) {
+    const ModuleTree tree(root());
+    for (const ModuleTensor& entry : tree.tensors) {
       names.add(entry.tensor.unsafeGetTensorImpl(), part, entry.names.front());
     }
-    for (const ModuleTensor& entry : walk.tree.doubles) {
+    for (const ModuleTensor& entry : tree.doubles) {
       names.add(entry.tensor.unsafeGetTensorImpl(), part, entry.names.front());
     }
   }
@@ -90,15 +90,15 @@ class ModulePart final : public Part {
 };
 
 HOLDFAST_INLINE State ModulePart::capture(const Names&) {
-  const ModuleWalk walk(root());
+  const ModuleTree tree(root());
   State state;
   Value::Array evaluating;
   Value::Array undefined;
-  for (const std::string& name : walk.tree.undefined) {
+  for (const std::string& name : tree.undefined) {
     undefined.push_back(name);
   }
   Values extra;
-  for (const NamedModule& entry : walk.tree.modules) {
+  for (const Submodule& entry : tree.modules) {
     if (!entry.module->is_training()) {
       evaluating.push_back(entry.name);
     }
@@ -111,7 +111,7 @@ HOLDFAST_INLINE State ModulePart::capture(const Names&) {
   // Only what differs from the usual is listed: a list of every name would be
   // longer than the rest of the state.
   std::ptrdiff_t balance = 0;
-  for (const ModuleTensor& entry : walk.tree.tensors) {
+  for (const ModuleTensor& entry : tree.tensors) {
     if (entry.is_parameter) {
       balance += gradient_of(entry.tensor).defined() ? 1 : -1;
     }
@@ -119,7 +119,7 @@ HOLDFAST_INLINE State ModulePart::capture(const Names&) {
   const bool usual = balance > 0;
   Values requires_grad;
   Values gradients;
-  for (const ModuleTensor& entry : walk.tree.tensors) {
+  for (const ModuleTensor& entry : tree.tensors) {
     const std::string& name = entry.names.front();
     TensorInfo info = describe(entry.tensor, name);
     for (std::size_t i = 1; i < entry.names.size(); ++i) {
@@ -136,7 +136,7 @@ HOLDFAST_INLINE State ModulePart::capture(const Names&) {
     }
     if (gradients_ == Gradients::values && gradient.defined()) {
       TensorInfo gradient_info = describe(gradient, gradient_name(name));
-      if (walk.tree.by_name.contains(gradient_info.name)) {
+      if (tree.by_name.contains(gradient_info.name)) {
         throw_not_capturable(
             gradient_info.name,
             "a tensor has the name of a parameter's gradient",
@@ -161,24 +161,22 @@ HOLDFAST_INLINE std::unique_ptr<Restore> ModulePart::prepare(
     Mismatches& mismatches) {
   const c10::NoGradGuard no_grad;
   notes_.clear();
-  const ModuleWalk walk(root());
-  auto* restore = new ModuleRestore;
+  auto* restore = new ModuleRestore(root());
   std::unique_ptr<Restore> owner(restore);
-  for (const ModuleTensor& entry : walk.tree.tensors) {
-    restore->items.emplace_back();
-    restore->items.back().tensor = entry.tensor;
-  }
   const std::size_t before = mismatches.size();
-  match_module_tensors(walk.tree, saved, *restore, notes_, mismatches);
-  match_module_modes(walk.tree, saved, *restore, mismatches);
-  match_module_flags(walk.tree, saved, *restore, mismatches);
-  match_module_extra_state(walk.tree, saved, *restore, mismatches);
+  match_module_tensors(saved, restore->tree, notes_, mismatches);
+  match_module_modes(saved, restore->tree, mismatches);
+  match_module_flags(saved, restore->tree, mismatches);
+  match_module_extra_state(saved, restore->tree, mismatches);
   if (mismatches.size() != before) {
     return nullptr;
   }
-  match_module_gradients(walk.tree, saved, *restore, mismatches);
-  if (!restore->extras.empty()) {
-    restore->keep_backups();
+  match_module_gradients(saved, *restore, mismatches);
+  for (const Submodule& entry : restore->tree.modules) {
+    if (entry.extra != nullptr) {
+      restore->keep_backups();
+      break;
+    }
   }
   return owner;
 }

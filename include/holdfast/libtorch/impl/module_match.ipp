@@ -25,9 +25,8 @@ HOLDFAST_INLINE std::vector<std::int64_t> integers_of(
 }
 
 HOLDFAST_INLINE void match_module_tensors(
-    const ModuleTree& tree,
     const Saved& saved,
-    ModuleRestore& restore,
+    ModuleTree& tree,
     std::vector<std::string>& notes,
     Mismatches& mismatches) {
   NameIndex gradient_names;
@@ -48,8 +47,7 @@ HOLDFAST_INLINE void match_module_tensors(
   }
 
   std::vector<std::string> taken(saved.tensors.size()); // By the tensor named.
-  for (std::size_t t = 0; t < tree.tensors.size(); ++t) {
-    const ModuleTensor& entry = tree.tensors[t];
+  for (ModuleTensor& entry : tree.tensors) {
     const std::string& first = entry.names.front();
     const std::size_t* source = nullptr;
     for (const std::string& name : entry.names) {
@@ -90,7 +88,7 @@ HOLDFAST_INLINE void match_module_tensors(
           "'" + first + "' was tied to '" + other +
           "' when it was saved, and is a tensor of its own now");
     }
-    restore.items[t].source = *source;
+    entry.source = *source;
   }
 
   for (const auto& item : saved_names.all()) {
@@ -125,9 +123,8 @@ HOLDFAST_INLINE void match_module_tensors(
 }
 
 HOLDFAST_INLINE void match_module_modes(
-    const ModuleTree& tree,
     const Saved& saved,
-    ModuleRestore& restore,
+    ModuleTree& tree,
     Mismatches& mismatches) {
   const Value& modes = at(saved.values, "evaluating");
   if (modes.kind() == Value::Kind::null) {
@@ -137,11 +134,9 @@ HOLDFAST_INLINE void match_module_modes(
   for (const Value& item : modes.array("evaluating")) {
     evaluating.add(item.text("evaluating"));
   }
-  for (const NamedModule& entry : tree.modules) {
-    restore.modes.push_back(
-        {entry.module,
-         !evaluating.remove(entry.name),
-         entry.module->is_training()});
+  for (Submodule& entry : tree.modules) {
+    entry.sets_mode = true;
+    entry.training = !evaluating.remove(entry.name);
   }
   for (const auto& item : evaluating.all()) {
     mismatches.push_back(
@@ -150,17 +145,15 @@ HOLDFAST_INLINE void match_module_modes(
 }
 
 HOLDFAST_INLINE void match_module_flags(
-    const ModuleTree& tree,
     const Saved& saved,
-    ModuleRestore& restore,
+    ModuleTree& tree,
     Mismatches& mismatches) {
   const Value& flags = at(saved.values, "requires_grad");
   if (flags.kind() == Value::Kind::null) {
     return;
   }
   const Values& exceptions = flags.object("requires_grad");
-  for (std::size_t t = 0; t < tree.tensors.size(); ++t) {
-    const ModuleTensor& entry = tree.tensors[t];
+  for (ModuleTensor& entry : tree.tensors) {
     bool requires_grad = entry.is_parameter;
     for (const std::string& name : entry.names) {
       const auto found = exceptions.find(name);
@@ -179,17 +172,16 @@ HOLDFAST_INLINE void match_module_flags(
            requires_grad ? "requires_grad" : "no requires_grad"});
       continue;
     }
-    restore.items[t].changes_flag = true;
-    restore.items[t].requires_grad = requires_grad;
+    entry.changes_flag = true;
+    entry.requires_grad = requires_grad;
   }
 }
 
 HOLDFAST_INLINE void match_module_gradients(
-    const ModuleTree& tree,
     const Saved& saved,
     ModuleRestore& restore,
     Mismatches& mismatches) {
-  restore.gradient_sources.resize(saved.tensors.size());
+  restore.gradient_sources = std::vector<at::Tensor>(saved.tensors.size());
   const Value& listed = at(saved.values, "gradients");
   if (listed.kind() == Value::Kind::null) {
     return;
@@ -204,9 +196,7 @@ HOLDFAST_INLINE void match_module_gradients(
     }
   }
   const bool usual = at(saved.values, "gradient").as<bool>("gradient");
-  for (std::size_t t = 0; t < tree.tensors.size(); ++t) {
-    const ModuleTensor& entry = tree.tensors[t];
-    ModuleRestore::Item& item = restore.items[t];
+  for (ModuleTensor& entry : restore.tree.tensors) {
     const Value unlisted = usual && entry.is_parameter;
     const Value* value = &unlisted;
     std::string name = entry.names.front();
@@ -219,12 +209,12 @@ HOLDFAST_INLINE void match_module_gradients(
       }
     }
     if (*value == Value(false) || !entry.tensor.is_leaf()) {
-      item.changes_gradient = gradient_of(entry.tensor).defined();
+      entry.changes_gradient = gradient_of(entry.tensor).defined();
       continue;
     }
-    item.changes_gradient = true;
+    entry.changes_gradient = true;
     if (value->kind() == Value::Kind::text) {
-      item.gradient = at::sparse_coo_tensor(
+      entry.gradient = at::sparse_coo_tensor(
           entry.tensor.sizes(), entry.tensor.options().layout(at::kSparse));
       continue;
     }
@@ -232,9 +222,9 @@ HOLDFAST_INLINE void match_module_gradients(
     if (value->kind() == Value::Kind::array) {
       info.strides = integers_of(*value, "gradients");
     }
-    item.gradient = allocate(info, entry.tensor.device());
+    entry.gradient = allocate(info, entry.tensor.device());
     if (!with_values) {
-      item.gradient.zero_();
+      entry.gradient.zero_();
       continue;
     }
     const std::size_t* source = sources.find(info.name);
@@ -244,31 +234,33 @@ HOLDFAST_INLINE void match_module_gradients(
       continue;
     }
     compare_tensor(
-        item.gradient, saved.tensors[*source], info.name, mismatches);
-    restore.gradient_sources[*source] = item.gradient;
+        entry.gradient, saved.tensors[*source], info.name, mismatches);
+    restore.gradient_sources[*source] = entry.gradient;
   }
 }
 
 HOLDFAST_INLINE void match_module_extra_state(
-    const ModuleTree& tree,
     const Saved& saved,
-    ModuleRestore& restore,
+    ModuleTree& tree,
     Mismatches& mismatches) {
   Values extra = at(saved.values, "extra_state").object("extra_state");
-  for (const NamedModule& entry : tree.modules) {
-    const std::string& name = entry.name;
+  for (Submodule& entry : tree.modules) {
     auto* object = dynamic_cast<ExtraState*>(entry.module);
     if (object == nullptr) {
       continue;
     }
-    const auto found = extra.find(name);
+    const auto found = extra.find(entry.name);
     if (found == extra.end()) {
       mismatches.push_back(
-          {ErrorCode::name_missing, name, "the module's own state", "nothing"});
+          {ErrorCode::name_missing,
+           entry.name,
+           "the module's own state",
+           "nothing"});
       continue;
     }
-    restore.extras.push_back(
-        {object, found->second.object("extra_state"), object->save_state()});
+    entry.extra = object;
+    entry.extra_saved = found->second.object("extra_state");
+    entry.extra_before = object->save_state();
     extra.erase(found);
   }
   for (const auto& item : extra) {

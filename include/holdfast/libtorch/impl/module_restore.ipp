@@ -49,28 +49,7 @@ HOLDFAST_INLINE at::Tensor gradient_of(const at::Tensor& tensor) {
 
 class ModuleRestore final : public Restore {
  public:
-  /// A tensor of the tree, and what becomes of it.
-  struct Item {
-    at::Tensor tensor;
-    std::size_t source = 0; ///< Of its elements, in `Saved::tensors`.
-    bool changes_flag = false;
-    bool requires_grad = false;
-    bool changes_gradient = false;
-    at::Tensor gradient; ///< Undefined: none.
-    // Backups.
-    at::Tensor before;
-    at::Tensor gradient_before;
-  };
-  struct Mode {
-    torch::nn::Module* module;
-    bool training;
-    bool before;
-  };
-  struct Extra {
-    ExtraState* object;
-    Values values;
-    Values before;
-  };
+  explicit ModuleRestore(torch::nn::Module& root) : tree(root) {}
 
   [[nodiscard]] std::byte* buffer(std::size_t index) noexcept override {
     return gradient_sources[index].defined()
@@ -80,22 +59,26 @@ class ModuleRestore final : public Restore {
 
   void apply(const std::vector<const std::byte*>& bytes) override {
     try {
-      while (loaded < extras.size()) {
+      while (loaded < tree.modules.size()) {
         // Counted before the call, which may throw halfway.
-        const Extra& extra = extras[loaded++];
-        extra.object->load_state(extra.values);
+        const Submodule& item = tree.modules[loaded++];
+        if (item.extra != nullptr) {
+          item.extra->load_state(item.extra_saved);
+        }
       }
     } catch (...) {
       undo();
       throw;
     }
-    for (const Item& item : items) {
+    for (const ModuleTensor& item : tree.tensors) {
       overwrite(item.tensor, bytes[item.source]);
     }
     applied = true;
-    for (const Mode& mode : modes) {
-      // train() is virtual and recursive; a module's own mode is wanted.
-      mode.module->*member_of(ModeMember{}) = mode.training;
+    for (const Submodule& item : tree.modules) {
+      if (item.sets_mode) {
+        // train() is virtual and recursive; a module's own mode is wanted.
+        item.module->*member_of(ModeMember{}) = item.training;
+      }
     }
     for (std::size_t i = 0; i < gradient_sources.size(); ++i) {
       const at::Tensor& gradient = gradient_sources[i];
@@ -104,12 +87,10 @@ class ModuleRestore final : public Restore {
         overwrite(gradient, bytes[i]);
       }
     }
-    for (const Item& item : items) {
+    for (const ModuleTensor& item : tree.tensors) {
       if (item.changes_gradient) {
         item.tensor.mutable_grad() = item.gradient;
       }
-    }
-    for (const Item& item : items) {
       if (item.changes_flag) {
         item.tensor.set_requires_grad(item.requires_grad);
       }
@@ -118,9 +99,11 @@ class ModuleRestore final : public Restore {
 
   void undo() noexcept override {
     while (loaded > 0) {
-      --loaded;
+      const Submodule& item = tree.modules[--loaded];
       try {
-        extras[loaded].object->load_state(extras[loaded].before);
+        if (item.extra != nullptr) {
+          item.extra->load_state(item.extra_before);
+        }
       } catch (...) {
         // It refuses its own state; nothing better can be done.
       }
@@ -128,14 +111,14 @@ class ModuleRestore final : public Restore {
     if (!applied || !has_backups) {
       return;
     }
-    for (const Item& item : items) {
+    for (const ModuleTensor& item : tree.tensors) {
       overwrite(
           item.tensor, static_cast<const std::byte*>(item.before.data_ptr()));
     }
-    for (const Mode& mode : modes) {
-      mode.module->*member_of(ModeMember{}) = mode.before;
+    for (const Submodule& item : tree.modules) {
+      item.module->*member_of(ModeMember{}) = item.training_before;
     }
-    for (const Item& item : items) {
+    for (const ModuleTensor& item : tree.tensors) {
       if (item.changes_flag) {
         item.tensor.set_requires_grad(!item.requires_grad);
       }
@@ -149,10 +132,8 @@ class ModuleRestore final : public Restore {
   /// in a later one of its stage.
   void keep_backups();
 
-  std::vector<Item> items;
-  std::vector<Mode> modes;
+  ModuleTree tree;
   std::vector<at::Tensor> gradient_sources; ///< Undefined: of no gradient.
-  std::vector<Extra> extras;
 
  private:
   bool has_backups = false;
@@ -161,7 +142,7 @@ class ModuleRestore final : public Restore {
 };
 
 HOLDFAST_INLINE void ModuleRestore::keep_backups() {
-  for (Item& item : items) {
+  for (ModuleTensor& item : tree.tensors) {
     item.before = at::empty(
         item.tensor.sizes(),
         at::TensorOptions().dtype(item.tensor.scalar_type()).device(at::kCPU));
@@ -173,6 +154,9 @@ HOLDFAST_INLINE void ModuleRestore::keep_backups() {
     if (item.changes_gradient) {
       item.gradient_before = gradient_of(item.tensor);
     }
+  }
+  for (Submodule& item : tree.modules) {
+    item.training_before = item.module->is_training();
   }
   has_backups = true;
 }

@@ -3,12 +3,13 @@
 #include <holdfast/libtorch/compat.hpp>
 #include <holdfast/libtorch/impl/name_index.ipp>
 #include <holdfast/libtorch/impl/tensor.ipp>
+#include <holdfast/state/extra_state.hpp>
+#include <holdfast/state/names.hpp>
 
 #include <torch/nn/module.h>
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -51,43 +52,57 @@ struct ParametersMember : torch::nn::Module {
   }
 };
 
-struct NamedModule {
+/// One module of a tree.
+struct Submodule {
   std::string name;
   torch::nn::Module* module;
+
+  // What a restore does with it.
+  bool sets_mode = false;
+  bool training = false;
+  bool training_before = false;
+  ExtraState* extra = nullptr;
+  Values extra_saved = {};
+  Values extra_before = {};
 };
 
 constexpr std::size_t kNoTensor = static_cast<std::size_t>(-1);
 
-/// One tensor of a module tree under all its names.
+/// One tensor of a tree under all its names.
 struct ModuleTensor {
   at::Tensor tensor;
-  std::vector<std::string> names;
   bool is_parameter;
-  std::size_t neighbour; ///< Another one in its memory, or `kNoTensor`.
+  std::vector<std::string> names = {};
+  std::size_t neighbour = kNoTensor; ///< Another one in the same memory.
+
+  // What a restore does with it.
+  std::size_t source = 0; ///< Of its elements, in `Saved::tensors`.
+  bool changes_flag = false;
+  bool requires_grad = false;
+  bool changes_gradient = false;
+  at::Tensor gradient = {}; ///< Undefined: none.
+  at::Tensor before = {};
+  at::Tensor gradient_before = {};
 };
 
-/// A module tree, walked once.
-struct ModuleTree {
-  std::vector<NamedModule> modules;
+/// A module tree, walked once, with its ties.
+class ModuleTree {
+ public:
+  explicit ModuleTree(torch::nn::Module& root) {
+    visit(root, "");
+  }
+
+  std::vector<Submodule> modules;
   std::vector<ModuleTensor> tensors;
   std::vector<std::string> undefined;
   NameIndex by_name;
   /// Tensors over the elements of another one of the tree, with their names:
   /// optimizers may hold these.
   std::vector<ModuleTensor> doubles;
-};
-
-/// Walks module trees and finds ties.
-class ModuleWalk {
- public:
-  explicit ModuleWalk(torch::nn::Module& root) {
-    visit(root, "");
-  }
-  ModuleTree tree;
 
  private:
   void visit(torch::nn::Module& module, const std::string& prefix) {
-    tree.modules.push_back(
+    modules.push_back(
         {prefix.empty() ? "" : prefix.substr(0, prefix.size() - 1), &module});
     for (auto& item : ParametersMember::of(module)) {
       add(prefix + item.key(), item.value(), true);
@@ -104,32 +119,40 @@ class ModuleWalk {
 
   void add(std::string name, const at::Tensor& tensor, bool is_parameter) {
     if (!tensor.defined()) {
-      tree.undefined.push_back(std::move(name));
+      undefined.push_back(std::move(name));
       return;
     }
-    const std::size_t next = tree.tensors.size();
-    std::size_t& newest =
-        newest_.emplace(memory_of(tensor), kNoTensor).first->second;
-    std::size_t index = newest;
-    while (index != kNoTensor && !is_tied(tree.tensors[index].tensor, tensor)) {
-      index = tree.tensors[index].neighbour;
+    const void* memory = memory_of(tensor);
+    const TensorName* first = firsts_.find(memory);
+    const std::size_t head =
+        first == nullptr ? kNoTensor : *by_name.find(first->name);
+    std::size_t index = head;
+    while (index != kNoTensor && !is_tied(tensors[index].tensor, tensor)) {
+      index = tensors[index].neighbour;
     }
-    if (index == kNoTensor) {
-      index = next;
+    const bool is_new = index == kNoTensor;
+    if (is_new) {
+      index = tensors.size();
     }
-    if (!tree.by_name.add(name, index)) {
+    if (!by_name.add(name, index)) {
       throw_not_capturable(
           std::move(name),
           "a parameter and a buffer of one module have the same name",
           ErrorCode::duplicate_name);
     }
-    if (index == next) {
-      tree.tensors.push_back({tensor, {}, is_parameter, newest});
-      newest = next;
-    } else if (!tensor.is_same(tree.tensors[index].tensor)) {
-      tree.doubles.push_back({tensor, {name}, is_parameter, kNoTensor});
+    if (is_new) {
+      tensors.push_back({tensor, is_parameter});
+      if (head == kNoTensor) {
+        firsts_.add(memory, {}, name);
+      } else {
+        tensors[index].neighbour = tensors[head].neighbour;
+        tensors[head].neighbour = index;
+      }
+    } else if (!tensor.is_same(tensors[index].tensor)) {
+      doubles.push_back({tensor, is_parameter});
+      doubles.back().names.push_back(name);
     }
-    tree.tensors[index].names.push_back(std::move(name));
+    tensors[index].names.push_back(std::move(name));
   }
 
   static const void* memory_of(const at::Tensor& tensor) {
@@ -147,7 +170,7 @@ class ModuleWalk {
          a.is_neg() == b.is_neg());
   }
 
-  std::map<const void*, std::size_t> newest_; ///< Tensor in each memory.
+  Names firsts_; ///< Of the first tensor in each memory.
 };
 
 } // namespace holdfast::detail

@@ -38,10 +38,10 @@ class ArchiveWriter {
   ArchiveWriter(FieldWriter& fields, Values& values)
       : fields_(fields), values_(values) {}
 
-  void write(const torch::jit::Module& module, const std::string& prefix) {
-    const auto type = module.type();
+  void write(const c10::ivalue::Object& object, const std::string& prefix) {
+    const auto type = object.type();
     for (std::size_t i = 0; i < type->numAttributes(); ++i) {
-      write(module._ivalue()->getSlot(i), prefix + type->getAttributeName(i));
+      write(object.getSlot(i), prefix + type->getAttributeName(i));
     }
   }
 
@@ -58,7 +58,7 @@ class ArchiveWriter {
       }
     } else if (value.isObject()) {
       values_[name] = kind("archive", true);
-      write(torch::jit::Module(value.toObject()), name + ".");
+      write(value.toObjectRef(), name + ".");
     } else {
       values_[name] = plain(value, name);
     }
@@ -279,7 +279,7 @@ void write_archive(
             std::string(error.what()).substr(0, 200) + ")");
   }
   ArchiveWriter(fields, values)
-      .write(archive.*member_of(OutputModuleMember{}), "");
+      .write(*(archive.*member_of(OutputModuleMember{}))._ivalue(), "");
 }
 
 /// Sets an object of an unknown type from an archive.

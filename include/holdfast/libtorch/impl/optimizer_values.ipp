@@ -239,7 +239,7 @@ class FieldReader final : public FieldVisitor {
           {ErrorCode::shape_mismatch,
            info->name,
            elements_ < 0 ? shape_text(parameter_.sizes().vec())
-                         : shape_text({elements_}),
+                         : "[" + std::to_string(elements_) + "]",
            shape_text(info->shape)});
     }
     at::Device device = parameter_.device();
