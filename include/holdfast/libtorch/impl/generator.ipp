@@ -7,7 +7,7 @@
 #include <ATen/Context.h>
 #include <ATen/core/Generator.h>
 #include <ATen/ops/empty.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
 
 #include <cstring>
 #include <exception>
@@ -192,7 +192,7 @@ HOLDFAST_INLINE int device_count(at::DeviceType type) {
     return 0;
   }
   try {
-    return c10::impl::VirtualGuardImpl(type).deviceCount();
+    return c10::impl::getDeviceGuardImpl(type)->deviceCount();
   } catch (const std::exception&) {
     return 0; // The backend is there, its driver is not.
   }

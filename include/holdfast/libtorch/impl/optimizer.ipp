@@ -92,25 +92,24 @@ HOLDFAST_INLINE State OptimizerPart::capture(const Names& names) {
   Value::Array groups;
   Values states;
   std::string state_type;
-  const std::vector<Slot> slots = slots_of(optimizer, names);
+  const std::vector<std::string> keys = keys_of(optimizer, names);
   std::size_t next = 0;
   for (std::size_t g = 0; g < optimizer.param_groups().size(); ++g) {
     Value::Array parameters;
-    for (; next < slots.size() && slots[next].group == g; ++next) {
-      const Slot& slot = slots[next];
-      const std::string& key = slot.key;
+    for (const at::Tensor& parameter : optimizer.param_groups()[g].params()) {
+      const std::string& key = keys[next++];
       if (key.empty()) {
         throw_not_capturable(
             type_name(typeid(optimizer)),
             "group " + std::to_string(g) + ", parameter " +
                 std::to_string(parameters.size()) + " (" +
-                shape_text(slot.parameter.sizes().vec()) +
+                shape_text(parameter.sizes().vec()) +
                 ") belongs to no part that is saved: add its module, or the "
                 "tensor itself with holdfast::named()");
       }
       parameters.push_back(key);
       const auto found = optimizer.state().find(
-          state_key<StateMap>(slot.parameter.unsafeGetTensorImpl()));
+          state_key<StateMap>(parameter.unsafeGetTensorImpl()));
       // The same parameter may be in the groups twice; its state is one.
       if (found == optimizer.state().end() || !found->second ||
           states.count(key) != 0) {
@@ -125,8 +124,7 @@ HOLDFAST_INLINE State OptimizerPart::capture(const Names& names) {
             key, "its state is a " + type + ", others are " + state_type);
       }
       Values values;
-      FieldWriter writer(
-          values, state.tensors, key + ".", slot.parameter.device());
+      FieldWriter writer(values, state.tensors, key + ".", parameter.device());
       if (!visit_state(writer, param_state)) {
         write_archive(param_state, "the parameter state", writer, values);
       }
@@ -168,10 +166,10 @@ HOLDFAST_INLINE std::unique_ptr<Restore> OptimizerPart::prepare(
     return nullptr;
   }
 
-  std::vector<SavedGroup> groups = saved_groups_of(saved);
-  std::vector<Slot> slots = slots_of(optimizer, names);
+  const Value::Array& groups = at(saved.values, "groups").array("groups");
+  std::vector<std::string> keys = keys_of(optimizer, names);
   std::vector<std::size_t> match;
-  if (!match_groups(optimizer, slots, groups, match, mismatches)) {
+  if (!match_groups(optimizer, keys, groups, match, mismatches)) {
     return nullptr;
   }
   auto* restore = new OptimizerRestore(optimizer);
@@ -179,7 +177,7 @@ HOLDFAST_INLINE std::unique_ptr<Restore> OptimizerPart::prepare(
   for (std::size_t g = 0; g < match.size(); ++g) {
     prepare_options(
         optimizer.param_groups()[g].options(),
-        *groups[match[g]].options,
+        at(groups[match[g]].object("groups"), "options").object("options"),
         "group " + std::to_string(g),
         *restore,
         mismatches);
@@ -190,7 +188,7 @@ HOLDFAST_INLINE std::unique_ptr<Restore> OptimizerPart::prepare(
       "defaults",
       *restore,
       mismatches);
-  prepare_states(optimizer, slots, make_state_, saved, *restore, mismatches);
+  prepare_states(optimizer, keys, make_state_, saved, *restore, mismatches);
 
   const auto extra = saved.values.find("extra_state");
   if (auto* object = dynamic_cast<ExtraState*>(&optimizer)) {

@@ -19,13 +19,6 @@ namespace holdfast::detail {
 using StateMap =
     std::decay_t<decltype(std::declval<optim::Optimizer&>().state())>;
 
-/// One place in an optimizer's groups.
-struct Slot {
-  at::Tensor parameter;
-  std::size_t group;
-  std::string key; ///< "part.name", or empty where no part published it.
-};
-
 /// What mismatches call a parameter without a name. No saved key is like it: a
 /// colon is not allowed in the names of parts.
 HOLDFAST_INLINE std::string unnamed_key(
@@ -34,19 +27,19 @@ HOLDFAST_INLINE std::string unnamed_key(
   return "group:" + std::to_string(group) + "." + std::to_string(position);
 }
 
-/// Group by group.
-HOLDFAST_INLINE std::vector<Slot> slots_of(
+/// "part.name" of every parameter, group by group; empty where no part
+/// published it.
+HOLDFAST_INLINE std::vector<std::string> keys_of(
     optim::Optimizer& optimizer,
     const Names& names) {
-  std::vector<Slot> slots;
-  for (std::size_t g = 0; g < optimizer.param_groups().size(); ++g) {
-    for (const at::Tensor& parameter : optimizer.param_groups()[g].params()) {
+  std::vector<std::string> keys;
+  for (optim::OptimizerParamGroup& group : optimizer.param_groups()) {
+    for (const at::Tensor& parameter : group.params()) {
       const TensorName* name = names.find(parameter.unsafeGetTensorImpl());
-      slots.push_back(
-          {parameter, g, name == nullptr ? "" : name->part + "." + name->name});
+      keys.push_back(name == nullptr ? "" : name->part + "." + name->name);
     }
   }
-  return slots;
+  return keys;
 }
 
 HOLDFAST_INLINE bool is_known_optimizer(const optim::Optimizer& optimizer) {
@@ -63,64 +56,65 @@ HOLDFAST_INLINE bool order_matters(const optim::Optimizer& optimizer) {
       typeid(optimizer) == typeid(optim::LBFGS);
 }
 
-/// A group of the checkpoint.
-struct SavedGroup {
-  const Values* options;
-  std::vector<std::string> keys; ///< Of its parameters.
-  bool taken = false; ///< By a live group.
-};
-
-HOLDFAST_INLINE std::vector<SavedGroup> saved_groups_of(const Saved& saved) {
-  std::vector<SavedGroup> groups;
-  for (const Value& group : at(saved.values, "groups").array("groups")) {
-    const Values& members = group.object("groups");
-    groups.push_back({&at(members, "options").object("options"), {}});
-    for (const Value& key : at(members, "parameters").array("parameters")) {
-      groups.back().keys.push_back(key.text("parameters"));
-    }
+/// The keys of a group of the checkpoint.
+HOLDFAST_INLINE std::vector<std::string> saved_keys(const Value& group) {
+  const Value& parameters = at(group.object("groups"), "parameters");
+  std::vector<std::string> keys;
+  for (const Value& key : parameters.array("parameters")) {
+    keys.push_back(key.text("parameters"));
   }
-  return groups;
+  return keys;
 }
 
 constexpr std::size_t kNoGroup = static_cast<std::size_t>(-1);
 
-/// The saved index of each live group. Groups are found by the names in them;
-/// the rest keep their order.
+/// The saved index of each live group. Groups are found by the names in them,
+/// unless their order is fixed; the rest keep their order.
 HOLDFAST_INLINE std::vector<std::size_t> find_groups(
-    std::size_t count,
-    bool by_name,
-    const std::vector<Slot>& slots,
-    std::vector<SavedGroup>& saved) {
+    optim::Optimizer& optimizer,
+    bool fixed,
+    const std::vector<std::string>& keys,
+    const Value::Array& saved) {
   NameIndex home;
   for (std::size_t s = 0; s < saved.size(); ++s) {
-    for (const std::string& key : saved[s].keys) {
+    for (const std::string& key : saved_keys(saved[s])) {
       home.add(key, s);
     }
   }
-  std::vector<std::size_t> found(count, kNoGroup);
-  for (const Slot& slot : slots) {
-    const std::size_t* s =
-        by_name && !slot.key.empty() ? home.find(slot.key) : nullptr;
-    if (s != nullptr && found[slot.group] == kNoGroup && !saved[*s].taken) {
-      found[slot.group] = *s;
-      saved[*s].taken = true;
+  std::vector<std::size_t> found;
+  const auto is_free = [&](std::size_t s) {
+    for (const std::size_t taken : found) {
+      if (taken == s) {
+        return false;
+      }
     }
+    return true;
+  };
+  std::size_t next = 0;
+  for (optim::OptimizerParamGroup& group : optimizer.param_groups()) {
+    std::size_t match = kNoGroup;
+    for (std::size_t p = 0; p < group.params().size(); ++p) {
+      const std::string& key = keys[next++];
+      const std::size_t* s = key.empty() ? nullptr : home.find(key);
+      if (!fixed && match == kNoGroup && s != nullptr && is_free(*s)) {
+        match = *s;
+      }
+    }
+    found.push_back(match);
   }
-  for (std::size_t g = 0; g < count; ++g) {
+  for (std::size_t g = 0; g < found.size(); ++g) {
     if (found[g] != kNoGroup) {
       continue;
     }
-    std::size_t s = 0;
-    if (g < saved.size() && !saved[g].taken) {
-      s = g;
-    } else {
-      while (s < saved.size() && saved[s].taken) {
+    std::size_t s = g;
+    if (s >= saved.size() || !is_free(s)) {
+      s = 0;
+      while (s < saved.size() && !is_free(s)) {
         ++s;
       }
     }
     if (s < saved.size()) {
       found[g] = s;
-      saved[s].taken = true;
     }
   }
   return found;
@@ -183,12 +177,12 @@ HOLDFAST_INLINE bool match_group(
   return same;
 }
 
-/// Finds the saved index of each live group, and gives slots without a key one.
-/// False if the parameters differ.
+/// Finds the saved index of each live group, and gives parameters without a key
+/// one. False if the parameters differ.
 HOLDFAST_INLINE bool match_groups(
     optim::Optimizer& optimizer,
-    std::vector<Slot>& slots,
-    std::vector<SavedGroup>& saved,
+    std::vector<std::string>& keys,
+    const Value::Array& saved,
     std::vector<std::size_t>& match,
     Mismatches& mismatches) {
   const std::size_t count = optimizer.param_groups().size();
@@ -200,24 +194,24 @@ HOLDFAST_INLINE bool match_groups(
          std::to_string(saved.size())});
   }
   const bool fixed = order_matters(optimizer);
-  match = find_groups(count, !fixed, slots, saved);
+  match = find_groups(optimizer, fixed, keys, saved);
 
   bool same = count == saved.size();
   std::size_t next = 0;
   for (std::size_t g = 0; g < count; ++g) {
     const std::size_t s = match[g];
-    std::vector<std::string> keys;
-    for (; next < slots.size() && slots[next].group == g; ++next) {
-      std::string& key = slots[next].key;
+    std::vector<std::string> here;
+    for (std::size_t p = 0; p < optimizer.param_groups()[g].params().size();
+         ++p) {
+      std::string& key = keys[next++];
       if (key.empty()) {
-        key = unnamed_key(s == kNoGroup ? g : s, keys.size());
+        key = unnamed_key(s == kNoGroup ? g : s, p);
       }
-      keys.push_back(key);
+      here.push_back(key);
     }
-    if (s != kNoGroup) {
-      same =
-          match_group(g, fixed, std::move(keys), saved[s].keys, mismatches) &&
-          same;
+    if (s != kNoGroup &&
+        !match_group(g, fixed, here, saved_keys(saved[s]), mismatches)) {
+      same = false;
     }
   }
   return same;

@@ -182,7 +182,7 @@ HOLDFAST_INLINE std::unique_ptr<optim::OptimizerParamState> make_state(
 
 HOLDFAST_INLINE void prepare_states(
     optim::Optimizer& optimizer,
-    const std::vector<Slot>& slots,
+    const std::vector<std::string>& keys,
     StateFactory factory,
     const Saved& saved,
     OptimizerRestore& restore,
@@ -192,30 +192,35 @@ HOLDFAST_INLINE void prepare_states(
   std::int64_t elements = -1;
   if (type == "torch::optim::LBFGSParamState") {
     elements = 0;
-    for (const Slot& slot : slots) {
-      elements += slot.parameter.numel();
+    for (optim::OptimizerParamGroup& group : optimizer.param_groups()) {
+      for (const at::Tensor& parameter : group.params()) {
+        elements += parameter.numel();
+      }
     }
   }
   SavedTensors tensors(saved.tensors);
   NameIndex used;
-  for (const Slot& slot : slots) {
-    const auto found = states.find(slot.key);
-    if (found == states.end() || !used.add(slot.key)) {
-      continue;
+  std::size_t next = 0;
+  for (optim::OptimizerParamGroup& group : optimizer.param_groups()) {
+    for (const at::Tensor& parameter : group.params()) {
+      const std::string& key = keys[next++];
+      const auto found = states.find(key);
+      if (found == states.end() || !used.add(key)) {
+        continue;
+      }
+      const Values& values = found->second.object(key);
+      auto param_state = make_state(optimizer, factory, type);
+      FieldReader reader(
+          values, tensors, key + ".", parameter, elements, mismatches);
+      if (visit_state(reader, *param_state)) {
+        reader.report_unused();
+      } else {
+        ArchiveReader archive(values, tensors, key + ".", parameter.device());
+        read_archive(*param_state, "the parameter state", archive.archive());
+      }
+      restore.states[state_key<StateMap>(parameter.unsafeGetTensorImpl())] =
+          std::move(param_state);
     }
-    const Values& values = found->second.object(slot.key);
-    const std::string prefix = slot.key + ".";
-    auto param_state = make_state(optimizer, factory, type);
-    FieldReader reader(
-        values, tensors, prefix, slot.parameter, elements, mismatches);
-    if (visit_state(reader, *param_state)) {
-      reader.report_unused();
-    } else {
-      ArchiveReader archive(values, tensors, prefix, slot.parameter.device());
-      read_archive(*param_state, "the parameter state", archive.archive());
-    }
-    restore.states[state_key<StateMap>(slot.parameter.unsafeGetTensorImpl())] =
-        std::move(param_state);
   }
   for (const auto& item : states) {
     if (!used.contains(item.first)) {
