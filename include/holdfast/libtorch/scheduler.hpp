@@ -29,7 +29,8 @@ class ReduceLROnPlateauScheduler;
 /// constructor's: they come from the program, as with every other object.
 namespace holdfast::detail {
 
-/// State of a scheduler's own, where it has any.
+/// State of a scheduler's own, saved and loaded by way of `object`; none where
+/// that is null.
 struct OwnState {
   void* object = nullptr;
   Values (*saved_by)(void* object) = nullptr;

@@ -181,7 +181,7 @@ class GeneratorPart final : public Part {
 };
 
 /// Types of accelerators whose generators LibTorch can have.
-constexpr at::DeviceType kAcceleratorTypes[] = {
+inline constexpr at::DeviceType kAcceleratorTypes[] = {
     at::kCUDA,
     at::kHIP,
     at::kXPU,

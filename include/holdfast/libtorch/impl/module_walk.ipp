@@ -66,7 +66,7 @@ struct Submodule {
   Values extra_before = {};
 };
 
-constexpr std::size_t kNoTensor = static_cast<std::size_t>(-1);
+inline constexpr std::size_t kNoTensor = static_cast<std::size_t>(-1);
 
 /// One tensor of a tree under all its names.
 struct ModuleTensor {

@@ -66,7 +66,7 @@ HOLDFAST_INLINE std::vector<std::string> saved_keys(const Value& group) {
   return keys;
 }
 
-constexpr std::size_t kNoGroup = static_cast<std::size_t>(-1);
+inline constexpr std::size_t kNoGroup = static_cast<std::size_t>(-1);
 
 /// The saved index of each live group. Groups are found by the names in them,
 /// unless their order is fixed; the rest keep their order.
