@@ -138,7 +138,7 @@ class CheckpointManager final : public Manager {
     if constexpr ((detail::check_argument<Arguments>() && ... && true)) {
       (detail::PartArgument<Parts>::add(*this, parts), ...);
       add_reserved_part("rng", make_default_generators());
-      set_environment([] { return libtorch_environment(); });
+      set_environment(&libtorch_environment);
     }
   }
 };

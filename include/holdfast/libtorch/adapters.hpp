@@ -10,7 +10,6 @@
 #include <holdfast/state/composite.hpp>
 #include <holdfast/state/user_types.hpp>
 
-#include <functional>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -154,10 +153,7 @@ struct Builtin<T, std::enable_if_t<is_libtorch_object<T>>> {
     } else if constexpr (Object::kind == LibTorchKind::generator) {
       return make_generator_part(*Object::get(object));
     } else {
-      auto get = [&object] {
-        return Object::get(object);
-      };
-      using Held = std::remove_pointer_t<decltype(get())>;
+      using Held = std::remove_pointer_t<decltype(Object::get(object))>;
       static_assert(
           !std::is_const_v<Held>,
           "holdfast: a part is restored in place, so it cannot be const");
@@ -171,48 +167,63 @@ struct Builtin<T, std::enable_if_t<is_libtorch_object<T>>> {
             "holdfast: a module or optimizer with state of its own derives "
             "from "
             "holdfast::ExtraState, so that it is found wherever it is nested");
-        std::function<void()> restored;
-        if constexpr (HasOnRestored<Held>::value) {
-          restored = [get] {
-            get()->on_restored();
-          };
-        }
-        return make<Held>(get, std::move(restored));
+        return make_held<Held>(object);
       }
     }
   }
 
  private:
-  template <class Held, class Get>
-  static std::unique_ptr<Part> make(Get get, std::function<void()> restored) {
+  static auto* held_by(void* holder) {
+    return Object::get(*static_cast<T*>(holder));
+  }
+  template <class Base>
+  static Base* find(void* holder) {
+    return held_by(holder);
+  }
+  static void call_on_restored(void* holder) {
+    held_by(holder)->on_restored();
+  }
+  static Values save_state(void* holder) {
+    return held_by(holder)->save_state();
+  }
+  static void load_state(void* holder, const Values& values) {
+    held_by(holder)->load_state(values);
+  }
+
+  template <class Held, class Base>
+  static ObjectRef<Base> reference_to(T& object) {
+    ObjectRef<Base> reference{std::addressof(object), &find<Base>};
+    if constexpr (HasOnRestored<Held>::value) {
+      reference.on_restored = &call_on_restored;
+    }
+    return reference;
+  }
+
+  template <class Held>
+  static std::unique_ptr<Part> make_held(T& object) {
     if constexpr (Object::kind == LibTorchKind::module) {
       return make_module_part(
-          std::move(get),
-          std::move(restored),
+          reference_to<Held, torch::nn::Module>(object),
           saves_gradients<T> ? Gradients::values : Gradients::presence);
     } else if constexpr (Object::kind == LibTorchKind::optimizer) {
-      StateFactory factory;
+      StateFactory factory = nullptr;
       if constexpr (HasStateType<Held>::value) {
-        factory = [] {
+        factory = []() -> std::unique_ptr<torch::optim::OptimizerParamState> {
           return std::make_unique<typename OptimizerStateType<Held>::type>();
         };
       }
       return make_optimizer_part(
-          std::move(get), std::move(restored), std::move(factory));
+          reference_to<Held, torch::optim::Optimizer>(object), factory);
     } else if constexpr (Object::kind == LibTorchKind::scheduler) {
       OwnState own;
       if constexpr (has_own_state<Held>) {
-        own.save = [get] {
-          return Values(get()->save_state());
-        };
-        own.load = [get](const Values& values) {
-          get()->load_state(values);
-        };
+        own = OwnState{std::addressof(object), &save_state, &load_state};
       }
       return make_scheduler_part(
-          std::move(get), std::move(restored), std::move(own));
+          reference_to<Held, torch::optim::LRScheduler>(object), own);
     } else {
-      return make_plateau_part(std::move(get), std::move(restored));
+      return make_plateau_part(
+          reference_to<Held, torch::optim::ReduceLROnPlateauScheduler>(object));
     }
   }
 };

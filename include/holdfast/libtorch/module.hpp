@@ -1,8 +1,8 @@
 #pragma once
 
+#include <holdfast/libtorch/object_ref.hpp>
 #include <holdfast/state/part.hpp>
 
-#include <functional>
 #include <memory>
 
 namespace torch {
@@ -56,11 +56,9 @@ template <class Module>
 
 namespace detail {
 
-/// `module` is asked at every use, so a holder may change what it holds; it may
-/// return null (`not_capturable`). `restored` may be empty.
+/// A holder may hold nothing (`not_capturable`).
 [[nodiscard]] std::unique_ptr<Part> make_module_part(
-    std::function<torch::nn::Module*()> module,
-    std::function<void()> restored,
+    ObjectRef<torch::nn::Module> module,
     Gradients gradients);
 
 } // namespace detail

@@ -1,8 +1,8 @@
 #pragma once
 
+#include <holdfast/libtorch/object_ref.hpp>
 #include <holdfast/state/part.hpp>
 
-#include <functional>
 #include <memory>
 
 namespace torch {
@@ -51,14 +51,12 @@ struct OptimizerStateType {};
 
 namespace detail {
 
-/// Makes an empty parameter state; empty for LibTorch's own types.
-using StateFactory =
-    std::function<std::unique_ptr<torch::optim::OptimizerParamState>()>;
+/// Makes an empty parameter state; null for LibTorch's own types.
+using StateFactory = std::unique_ptr<torch::optim::OptimizerParamState> (*)();
 
-/// `optimizer` is asked at every use and may return null (`not_capturable`).
+/// A holder may hold nothing (`not_capturable`).
 [[nodiscard]] std::unique_ptr<Part> make_optimizer_part(
-    std::function<torch::optim::Optimizer*()> optimizer,
-    std::function<void()> restored,
+    ObjectRef<torch::optim::Optimizer> optimizer,
     StateFactory make_state);
 
 } // namespace detail

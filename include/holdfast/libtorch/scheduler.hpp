@@ -1,8 +1,8 @@
 #pragma once
 
+#include <holdfast/libtorch/object_ref.hpp>
 #include <holdfast/state/part.hpp>
 
-#include <functional>
 #include <memory>
 
 namespace torch {
@@ -29,21 +29,31 @@ class ReduceLROnPlateauScheduler;
 /// constructor's: they come from the program, as with every other object.
 namespace holdfast::detail {
 
-/// State of a scheduler's own, where it has any.
+/// State of a scheduler's own, saved and loaded by way of `object`; none where
+/// that is null.
 struct OwnState {
-  std::function<Values()> save;
-  std::function<void(const Values&)> load;
+  void* object = nullptr;
+  Values (*saved_by)(void* object) = nullptr;
+  void (*loaded_by)(void* object, const Values& values) = nullptr;
+
+  explicit operator bool() const {
+    return object != nullptr;
+  }
+  [[nodiscard]] Values save() const {
+    return saved_by(object);
+  }
+  void load(const Values& values) const {
+    loaded_by(object, values);
+  }
 };
 
 [[nodiscard]] std::unique_ptr<Part> make_scheduler_part(
-    std::function<torch::optim::LRScheduler*()> scheduler,
-    std::function<void()> restored,
+    ObjectRef<torch::optim::LRScheduler> scheduler,
     OwnState own);
 
 /// Only where LibTorch has the type.
 [[nodiscard]] std::unique_ptr<Part> make_plateau_part(
-    std::function<torch::optim::ReduceLROnPlateauScheduler*()> scheduler,
-    std::function<void()> restored);
+    ObjectRef<torch::optim::ReduceLROnPlateauScheduler> scheduler);
 
 } // namespace holdfast::detail
 

@@ -7,7 +7,7 @@
 #include <ATen/Context.h>
 #include <ATen/core/Generator.h>
 #include <ATen/ops/empty.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
 
 #include <cstring>
 #include <exception>
@@ -65,8 +65,8 @@ HOLDFAST_INLINE at::Tensor byte_tensor(const Bytes& bytes) {
 
 HOLDFAST_INLINE Values capture_generator(const at::Generator& generator) {
   const Bytes bytes = generator_bytes(generator);
-  Values values{
-      {"device", c10::DeviceTypeName(generator.device().type(), true)}};
+  Values values;
+  values["device"] = c10::DeviceTypeName(generator.device().type(), true);
   if (CounterState::has_form(generator) &&
       bytes.size() >= CounterState::kBytes) {
     const CounterState state = CounterState::from(bytes);
@@ -83,54 +83,6 @@ struct PreparedGenerator {
   at::Tensor state;
 };
 
-/// The state for `set_state`, checked on a clone; a mismatch otherwise.
-HOLDFAST_INLINE std::optional<PreparedGenerator> prepare_generator(
-    const at::Generator& generator,
-    const Values& saved,
-    const std::string& name,
-    Mismatches& mismatches) {
-  const std::string device =
-      c10::DeviceTypeName(generator.device().type(), true);
-  const std::string& saved_device = at(saved, "device").text("device");
-  if (device != saved_device) {
-    mismatches.push_back(
-        {ErrorCode::type_mismatch, name, device, saved_device});
-    return std::nullopt;
-  }
-  Bytes bytes = generator_bytes(generator);
-  if (CounterState::has_form(generator) &&
-      bytes.size() >= CounterState::kBytes) {
-    CounterState state;
-    state.seed = at(saved, "seed").as<std::uint64_t>("seed");
-    state.offset = at(saved, "offset").as<std::int64_t>("offset");
-    state.write_to(bytes);
-  } else {
-    const Bytes& state = at(saved, "state").bytes("state");
-    if (state.size() != bytes.size()) {
-      mismatches.push_back(
-          {ErrorCode::shape_mismatch,
-           name,
-           std::to_string(bytes.size()) + " bytes",
-           std::to_string(state.size()) + " bytes"});
-      return std::nullopt;
-    }
-    bytes = state;
-  }
-  PreparedGenerator prepared{generator, byte_tensor(bytes)};
-  try {
-    at::Generator trial = generator.clone();
-    trial.set_state(prepared.state);
-  } catch (const std::exception& error) {
-    mismatches.push_back(
-        {ErrorCode::type_mismatch,
-         name,
-         "a state that the generator accepts",
-         std::string(error.what()).substr(0, 200)});
-    return std::nullopt;
-  }
-  return prepared;
-}
-
 class GeneratorRestore final : public Restore {
  public:
   void apply(const std::vector<const std::byte*>&) override {
@@ -141,6 +93,56 @@ class GeneratorRestore final : public Restore {
   }
   std::vector<PreparedGenerator> generators;
 };
+
+/// Adds the state for `set_state`, checked on a clone; a mismatch otherwise.
+HOLDFAST_INLINE void prepare_generator(
+    const at::Generator& generator,
+    const Values& saved,
+    const std::string& name,
+    GeneratorRestore& restore,
+    Mismatches& mismatches) {
+  const std::string device =
+      c10::DeviceTypeName(generator.device().type(), true);
+  const std::string& saved_device = at(saved, "device").text("device");
+  if (device != saved_device) {
+    mismatches.push_back(
+        {ErrorCode::type_mismatch, name, device, saved_device});
+    return;
+  }
+  Bytes bytes = generator_bytes(generator);
+  at::Tensor checked;
+  if (CounterState::has_form(generator) &&
+      bytes.size() >= CounterState::kBytes) {
+    CounterState state;
+    state.seed = at(saved, "seed").as<std::uint64_t>("seed");
+    state.offset = at(saved, "offset").as<std::int64_t>("offset");
+    state.write_to(bytes);
+    checked = byte_tensor(bytes);
+  } else {
+    const Bytes& state = at(saved, "state").bytes("state");
+    if (state.size() != bytes.size()) {
+      mismatches.push_back(
+          {ErrorCode::shape_mismatch,
+           name,
+           std::to_string(bytes.size()) + " bytes",
+           std::to_string(state.size()) + " bytes"});
+      return;
+    }
+    checked = byte_tensor(state);
+  }
+  try {
+    at::Generator trial = generator.clone();
+    trial.set_state(checked);
+  } catch (const std::exception& error) {
+    mismatches.push_back(
+        {ErrorCode::type_mismatch,
+         name,
+         "a state that the generator accepts",
+         std::string(error.what()).substr(0, 200)});
+    return;
+  }
+  restore.generators.push_back({generator, std::move(checked)});
+}
 
 class GeneratorPart final : public Part {
  public:
@@ -163,12 +165,10 @@ class GeneratorPart final : public Part {
       const Names&,
       Mismatches& mismatches) override {
     check();
-    auto restore = std::make_unique<GeneratorRestore>();
-    if (auto prepared =
-            prepare_generator(generator_, saved.values, "state", mismatches)) {
-      restore->generators.push_back(std::move(*prepared));
-    }
-    return restore;
+    auto* restore = new GeneratorRestore;
+    std::unique_ptr<Restore> owner(restore);
+    prepare_generator(generator_, saved.values, "state", *restore, mismatches);
+    return owner;
   }
 
  private:
@@ -181,18 +181,18 @@ class GeneratorPart final : public Part {
 };
 
 /// Types of accelerators whose generators LibTorch can have.
-HOLDFAST_INLINE const std::vector<at::DeviceType>& accelerator_types() {
-  static const std::vector<at::DeviceType> types{
-      at::kCUDA, at::kHIP, at::kXPU, at::kMPS};
-  return types;
-}
+inline constexpr at::DeviceType kAcceleratorTypes[] = {
+    at::kCUDA,
+    at::kHIP,
+    at::kXPU,
+    at::kMPS};
 
 HOLDFAST_INLINE int device_count(at::DeviceType type) {
   if (!c10::impl::hasDeviceGuardImpl(type)) {
     return 0;
   }
   try {
-    return c10::impl::VirtualGuardImpl(type).deviceCount();
+    return c10::impl::getDeviceGuardImpl(type)->deviceCount();
   } catch (const std::exception&) {
     return 0; // The backend is there, its driver is not.
   }
@@ -227,7 +227,7 @@ class DefaultGeneratorsPart final : public Part {
     State state;
     state.values["cpu"] =
         capture_generator(default_generator(at::Device(at::kCPU)));
-    for (const at::DeviceType type : accelerator_types()) {
+    for (const at::DeviceType type : kAcceleratorTypes) {
       const int count = device_count(type);
       for (int i = 0; i < count; ++i) {
         const at::Device device(type, static_cast<c10::DeviceIndex>(i));
@@ -249,10 +249,12 @@ class DefaultGeneratorsPart final : public Part {
       const Saved& saved,
       const Names&,
       Mismatches& mismatches) override {
-    auto restore = std::make_unique<GeneratorRestore>();
+    auto* restore = new GeneratorRestore;
+    std::unique_ptr<Restore> owner(restore);
     (void)at(saved.values, "cpu");
-    for (const auto& [name, value] : saved.values) {
-      std::optional<at::Generator> generator;
+    for (const auto& item : saved.values) {
+      const std::string& name = item.first;
+      at::Generator generator;
       try {
         const at::Device device(name);
         if (device.is_cpu() || device.index() < device_count(device.type())) {
@@ -261,7 +263,7 @@ class DefaultGeneratorsPart final : public Part {
       } catch (const std::exception&) {
         // Reported below.
       }
-      if (!generator) {
+      if (!generator.defined()) {
         mismatches.push_back(
             {ErrorCode::name_unexpected,
              name,
@@ -269,18 +271,16 @@ class DefaultGeneratorsPart final : public Part {
              "a generator"});
         continue;
       }
-      if (auto prepared = prepare_generator(
-              *generator, value.object(name), name, mismatches)) {
-        restore->generators.push_back(std::move(*prepared));
-      }
+      prepare_generator(
+          generator, item.second.object(name), name, *restore, mismatches);
     }
-    return restore;
+    return owner;
   }
 };
 
 HOLDFAST_INLINE std::unique_ptr<Part> make_generator_part(
     at::Generator& generator) {
-  return std::make_unique<GeneratorPart>(generator);
+  return std::unique_ptr<Part>(new GeneratorPart(generator));
 }
 
 } // namespace holdfast::detail
@@ -288,7 +288,7 @@ HOLDFAST_INLINE std::unique_ptr<Part> make_generator_part(
 namespace holdfast {
 
 HOLDFAST_INLINE std::unique_ptr<Part> make_default_generators() {
-  return std::make_unique<detail::DefaultGeneratorsPart>();
+  return std::unique_ptr<Part>(new detail::DefaultGeneratorsPart);
 }
 
 } // namespace holdfast

@@ -12,7 +12,6 @@
 #include <c10/core/GradMode.h>
 
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -22,31 +21,26 @@ namespace holdfast::detail {
 
 class ModulePart final : public Part {
  public:
-  ModulePart(
-      std::function<torch::nn::Module*()> module,
-      std::function<void()> restored,
-      Gradients gradients)
-      : module_(std::move(module)),
-        restored_(std::move(restored)),
-        gradients_(gradients) {}
+  ModulePart(ObjectRef<torch::nn::Module> module, Gradients gradients)
+      : module_(module), gradients_(gradients) {}
 
   [[nodiscard]] std::string kind() const override {
     return "module";
   }
 
   [[nodiscard]] Stage stage() const override {
-    torch::nn::Module* module = module_();
+    torch::nn::Module* module = module_.get();
     return module != nullptr && has_extra_state(*module) ? Stage::user
                                                          : Stage::module;
   }
 
   void publish(const std::string& part, Names& names) override {
-    const ModuleWalk walk(root());
-    for (const ModuleTensor& entry : walk.tree.tensors) {
+    const ModuleTree tree(root());
+    for (const ModuleTensor& entry : tree.tensors) {
       names.add(entry.tensor.unsafeGetTensorImpl(), part, entry.names.front());
     }
-    for (const auto& [tensor, name] : walk.tree.doubles) {
-      names.add(tensor.unsafeGetTensorImpl(), part, name);
+    for (const ModuleTensor& entry : tree.doubles) {
+      names.add(entry.tensor.unsafeGetTensorImpl(), part, entry.names.front());
     }
   }
 
@@ -63,9 +57,7 @@ class ModulePart final : public Part {
       Mismatches& mismatches) override;
 
   void restored() override {
-    if (restored_) {
-      restored_();
-    }
+    module_.restored();
   }
   [[nodiscard]] std::vector<std::string> notes() const override {
     return notes_;
@@ -73,7 +65,7 @@ class ModulePart final : public Part {
 
  private:
   torch::nn::Module& root() const {
-    torch::nn::Module* module = module_();
+    torch::nn::Module* module = module_.get();
     if (module == nullptr) {
       throw_not_capturable({}, "the holder holds no module");
     }
@@ -92,30 +84,34 @@ class ModulePart final : public Part {
     return false;
   }
 
-  std::function<torch::nn::Module*()> module_;
-  std::function<void()> restored_;
+  ObjectRef<torch::nn::Module> module_;
   Gradients gradients_;
   std::vector<std::string> notes_;
 };
 
 HOLDFAST_INLINE State ModulePart::capture(const Names&) {
-  const ModuleWalk walk(root());
+  const ModuleTree tree(root());
   State state;
   Value::Array evaluating;
+  Value::Array undefined;
+  for (const std::string& name : tree.undefined) {
+    undefined.push_back(name);
+  }
   Values extra;
-  for (const auto& [name, module] : walk.tree.modules) {
-    if (!module->is_training()) {
-      evaluating.emplace_back(name);
+  for (const Submodule& entry : tree.modules) {
+    if (!entry.module->is_training()) {
+      evaluating.push_back(entry.name);
     }
-    if (const auto* with_state = dynamic_cast<const ExtraState*>(module)) {
-      extra.emplace(name, with_state->save_state());
+    if (const auto* with_state =
+            dynamic_cast<const ExtraState*>(entry.module)) {
+      extra[entry.name] = with_state->save_state();
     }
   }
 
   // Only what differs from the usual is listed: a list of every name would be
   // longer than the rest of the state.
   std::ptrdiff_t balance = 0;
-  for (const ModuleTensor& entry : walk.tree.tensors) {
+  for (const ModuleTensor& entry : tree.tensors) {
     if (entry.is_parameter) {
       balance += gradient_of(entry.tensor).defined() ? 1 : -1;
     }
@@ -123,22 +119,24 @@ HOLDFAST_INLINE State ModulePart::capture(const Names&) {
   const bool usual = balance > 0;
   Values requires_grad;
   Values gradients;
-  for (const ModuleTensor& entry : walk.tree.tensors) {
+  for (const ModuleTensor& entry : tree.tensors) {
     const std::string& name = entry.names.front();
     TensorInfo info = describe(entry.tensor, name);
-    info.aliases.assign(entry.names.begin() + 1, entry.names.end());
+    for (std::size_t i = 1; i < entry.names.size(); ++i) {
+      info.aliases.push_back(entry.names[i]);
+    }
     state.tensors.push_back({std::move(info), source_of(entry.tensor)});
     if (entry.tensor.requires_grad() != entry.is_parameter) {
-      requires_grad.emplace(name, entry.tensor.requires_grad());
+      requires_grad[name] = entry.tensor.requires_grad();
     }
     const at::Tensor gradient = gradient_of(entry.tensor);
     Value value = gradient_value(entry.tensor, gradient);
     if (value != Value(usual && entry.is_parameter)) {
-      gradients.emplace(name, std::move(value));
+      gradients[name] = std::move(value);
     }
     if (gradients_ == Gradients::values && gradient.defined()) {
       TensorInfo gradient_info = describe(gradient, gradient_name(name));
-      if (walk.tree.by_name.count(gradient_info.name) != 0) {
+      if (tree.by_name.contains(gradient_info.name)) {
         throw_not_capturable(
             gradient_info.name,
             "a tensor has the name of a parameter's gradient",
@@ -152,8 +150,7 @@ HOLDFAST_INLINE State ModulePart::capture(const Names&) {
   state.values["gradients"] = std::move(gradients);
   state.values["gradient"] = usual;
   state.values["gradient_values"] = gradients_ == Gradients::values;
-  state.values["undefined"] =
-      Value::Array(walk.tree.undefined.begin(), walk.tree.undefined.end());
+  state.values["undefined"] = std::move(undefined);
   state.values["extra_state"] = std::move(extra);
   return state;
 }
@@ -164,29 +161,30 @@ HOLDFAST_INLINE std::unique_ptr<Restore> ModulePart::prepare(
     Mismatches& mismatches) {
   const c10::NoGradGuard no_grad;
   notes_.clear();
-  const ModuleWalk walk(root());
-  auto restore = std::make_unique<ModuleRestore>();
+  auto* restore = new ModuleRestore(root());
+  std::unique_ptr<Restore> owner(restore);
   const std::size_t before = mismatches.size();
-  match_module_tensors(walk.tree, saved, *restore, notes_, mismatches);
-  match_module_modes(walk.tree, saved, *restore, mismatches);
-  match_module_flags(walk.tree, saved, *restore, mismatches);
-  match_module_extra_state(walk.tree, saved, *restore, mismatches);
+  match_module_tensors(saved, restore->tree, notes_, mismatches);
+  match_module_modes(saved, restore->tree, mismatches);
+  match_module_flags(saved, restore->tree, mismatches);
+  match_module_extra_state(saved, restore->tree, mismatches);
   if (mismatches.size() != before) {
     return nullptr;
   }
-  match_module_gradients(walk.tree, saved, *restore, mismatches);
-  if (!restore->extras.empty()) {
-    keep_module_backups(walk.tree, *restore);
+  match_module_gradients(saved, *restore, mismatches);
+  for (const Submodule& entry : restore->tree.modules) {
+    if (entry.extra != nullptr) {
+      restore->keep_backups();
+      break;
+    }
   }
-  return restore;
+  return owner;
 }
 
 HOLDFAST_INLINE std::unique_ptr<Part> make_module_part(
-    std::function<torch::nn::Module*()> module,
-    std::function<void()> restored,
+    ObjectRef<torch::nn::Module> module,
     Gradients gradients) {
-  return std::make_unique<ModulePart>(
-      std::move(module), std::move(restored), gradients);
+  return std::unique_ptr<Part>(new ModulePart(module, gradients));
 }
 
 } // namespace holdfast::detail

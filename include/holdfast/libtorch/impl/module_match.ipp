@@ -7,11 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
-#include <set>
 #include <string>
-#include <unordered_map>
-#include <utility>
 #include <vector>
 
 /// Compares what was saved of a module with a live one, and notes down what is
@@ -29,43 +25,42 @@ HOLDFAST_INLINE std::vector<std::int64_t> integers_of(
 }
 
 HOLDFAST_INLINE void match_module_tensors(
-    const ModuleTree& tree,
     const Saved& saved,
-    ModuleRestore& restore,
+    ModuleTree& tree,
     std::vector<std::string>& notes,
     Mismatches& mismatches) {
-  std::set<std::string> gradient_names;
+  NameIndex gradient_names;
   if (at(saved.values, "gradient_values").as<bool>("gradient_values")) {
     for (const TensorInfo& info : saved.tensors) {
-      gradient_names.insert(gradient_name(info.name));
+      gradient_names.add(gradient_name(info.name));
     }
   }
-  std::unordered_map<std::string, std::size_t> saved_names;
+  NameIndex saved_names;
   for (std::size_t i = 0; i < saved.tensors.size(); ++i) {
-    if (gradient_names.count(saved.tensors[i].name) != 0) {
+    if (gradient_names.contains(saved.tensors[i].name)) {
       continue;
     }
-    saved_names.emplace(saved.tensors[i].name, i);
+    saved_names.add(saved.tensors[i].name, i);
     for (const std::string& alias : saved.tensors[i].aliases) {
-      saved_names.emplace(alias, i);
+      saved_names.add(alias, i);
     }
   }
 
-  std::unordered_map<std::size_t, std::string> taken;
-  for (const ModuleTensor& entry : tree.tensors) {
+  std::vector<std::string> taken(saved.tensors.size()); // By the tensor named.
+  for (ModuleTensor& entry : tree.tensors) {
     const std::string& first = entry.names.front();
-    std::optional<std::size_t> source;
+    const std::size_t* source = nullptr;
     for (const std::string& name : entry.names) {
-      const auto found = saved_names.find(name);
-      if (found == saved_names.end()) {
+      const std::size_t* found = saved_names.find(name);
+      if (found == nullptr) {
         mismatches.push_back(
             {ErrorCode::name_missing,
              name,
              tensor_text(describe(entry.tensor, name)),
              "nothing"});
-      } else if (!source) {
-        source = found->second;
-      } else if (*source != found->second) {
+      } else if (source == nullptr) {
+        source = found;
+      } else if (*source != *found) {
         mismatches.push_back(
             {ErrorCode::type_mismatch,
              name,
@@ -73,7 +68,7 @@ HOLDFAST_INLINE void match_module_tensors(
              "a tensor of its own"});
       }
     }
-    if (!source) {
+    if (source == nullptr) {
       continue;
     }
     const TensorInfo& info = saved.tensors[*source];
@@ -85,73 +80,80 @@ HOLDFAST_INLINE void match_module_tensors(
           "' had other strides when it was saved: its values are "
           "equal, but sums over it may round otherwise");
     }
-    const auto [other, only] = taken.emplace(*source, first);
-    if (!only) {
+    std::string& other = taken[*source];
+    if (other.empty()) {
+      other = first;
+    } else {
       notes.push_back(
-          "'" + first + "' was tied to '" + other->second +
+          "'" + first + "' was tied to '" + other +
           "' when it was saved, and is a tensor of its own now");
     }
-    restore.targets.push_back({entry.tensor, *source});
+    entry.source = *source;
   }
 
-  for (const auto& [name, index] : saved_names) {
-    if (tree.by_name.count(name) == 0) {
+  for (const auto& item : saved_names.all()) {
+    if (!tree.by_name.contains(item.first)) {
       mismatches.push_back(
           {ErrorCode::name_unexpected,
-           name,
+           item.first,
            "nothing",
-           tensor_text(saved.tensors[index])});
+           tensor_text(saved.tensors[item.second])});
     }
   }
-  std::set<std::string> undefined(tree.undefined.begin(), tree.undefined.end());
+  NameIndex undefined;
+  for (const std::string& name : tree.undefined) {
+    undefined.add(name);
+  }
   for (const Value& item : at(saved.values, "undefined").array("undefined")) {
     const std::string& name = item.text("undefined");
-    if (undefined.erase(name) == 0 && tree.by_name.count(name) == 0) {
+    if (!undefined.remove(name) && !tree.by_name.contains(name)) {
       mismatches.push_back(
           {ErrorCode::name_unexpected, name, "nothing", "an undefined tensor"});
     }
   }
-  for (const std::string& name : undefined) {
-    if (saved_names.count(name) == 0) {
+  for (const auto& item : undefined.all()) {
+    if (!saved_names.contains(item.first)) {
       mismatches.push_back(
-          {ErrorCode::name_missing, name, "an undefined tensor", "nothing"});
+          {ErrorCode::name_missing,
+           item.first,
+           "an undefined tensor",
+           "nothing"});
     }
   }
 }
 
 HOLDFAST_INLINE void match_module_modes(
-    const ModuleTree& tree,
     const Saved& saved,
-    ModuleRestore& restore,
+    ModuleTree& tree,
     Mismatches& mismatches) {
   const Value& modes = at(saved.values, "evaluating");
   if (modes.kind() == Value::Kind::null) {
     return;
   }
-  std::set<std::string> evaluating;
+  NameIndex evaluating;
   for (const Value& item : modes.array("evaluating")) {
-    evaluating.insert(item.text("evaluating"));
+    evaluating.add(item.text("evaluating"));
   }
-  for (const auto& [name, module] : tree.modules) {
-    restore.modes.emplace_back(module, evaluating.erase(name) == 0);
+  for (Submodule& entry : tree.modules) {
+    entry.sets_mode = true;
+    entry.training = !evaluating.remove(entry.name);
   }
-  for (const std::string& name : evaluating) {
+  for (const auto& item : evaluating.all()) {
     mismatches.push_back(
-        {ErrorCode::name_unexpected, name, "nothing", "a module"});
+        {ErrorCode::name_unexpected, item.first, "nothing", "a module"});
   }
 }
 
 HOLDFAST_INLINE void match_module_flags(
-    const ModuleTree& tree,
     const Saved& saved,
-    ModuleRestore& restore,
+    ModuleTree& tree,
     Mismatches& mismatches) {
   const Value& flags = at(saved.values, "requires_grad");
   if (flags.kind() == Value::Kind::null) {
     return;
   }
   const Values& exceptions = flags.object("requires_grad");
-  for (const ModuleTensor& entry : tree.tensors) {
+  for (ModuleTensor& entry : tree.tensors) {
     bool requires_grad = entry.is_parameter;
     for (const std::string& name : entry.names) {
       const auto found = exceptions.find(name);
@@ -170,15 +172,16 @@ HOLDFAST_INLINE void match_module_flags(
            requires_grad ? "requires_grad" : "no requires_grad"});
       continue;
     }
-    restore.flags.push_back({entry.tensor, requires_grad});
+    entry.changes_flag = true;
+    entry.requires_grad = requires_grad;
   }
 }
 
 HOLDFAST_INLINE void match_module_gradients(
-    const ModuleTree& tree,
     const Saved& saved,
     ModuleRestore& restore,
     Mismatches& mismatches) {
+  restore.gradient_sources = std::vector<at::Tensor>(saved.tensors.size());
   const Value& listed = at(saved.values, "gradients");
   if (listed.kind() == Value::Kind::null) {
     return;
@@ -186,79 +189,78 @@ HOLDFAST_INLINE void match_module_gradients(
   const Values& gradients = listed.object("gradients");
   const bool with_values =
       at(saved.values, "gradient_values").as<bool>("gradient_values");
-  std::unordered_map<std::string, std::size_t> sources;
+  NameIndex sources;
   if (with_values) {
     for (std::size_t i = 0; i < saved.tensors.size(); ++i) {
-      sources.emplace(saved.tensors[i].name, i);
+      sources.add(saved.tensors[i].name, i);
     }
   }
   const bool usual = at(saved.values, "gradient").as<bool>("gradient");
-  for (const ModuleTensor& entry : tree.tensors) {
-    Value value = usual && entry.is_parameter;
+  for (ModuleTensor& entry : restore.tree.tensors) {
+    const Value unlisted = usual && entry.is_parameter;
+    const Value* value = &unlisted;
     std::string name = entry.names.front();
     for (const std::string& candidate : entry.names) {
-      const auto item = gradients.find(candidate);
-      if (item != gradients.end()) {
-        value = item->second;
+      const auto found = gradients.find(candidate);
+      if (found != gradients.end()) {
+        value = &found->second;
         name = candidate;
         break;
       }
     }
-    if (value == Value(false) || !entry.tensor.is_leaf()) {
-      if (gradient_of(entry.tensor).defined()) {
-        restore.gradients.push_back({entry.tensor, at::Tensor()});
-      }
+    if (*value == Value(false) || !entry.tensor.is_leaf()) {
+      entry.changes_gradient = gradient_of(entry.tensor).defined();
       continue;
     }
-    if (value.kind() == Value::Kind::text) {
-      restore.gradients.push_back(
-          {entry.tensor,
-           at::sparse_coo_tensor(
-               entry.tensor.sizes(),
-               entry.tensor.options().layout(at::kSparse))});
+    entry.changes_gradient = true;
+    if (value->kind() == Value::Kind::text) {
+      entry.gradient = at::sparse_coo_tensor(
+          entry.tensor.sizes(), entry.tensor.options().layout(at::kSparse));
       continue;
     }
     TensorInfo info = describe(entry.tensor, gradient_name(name));
-    if (value.kind() == Value::Kind::array) {
-      info.strides = integers_of(value, "gradients");
+    if (value->kind() == Value::Kind::array) {
+      info.strides = integers_of(*value, "gradients");
     }
-    at::Tensor fresh = allocate(info, entry.tensor.device());
+    entry.gradient = allocate(info, entry.tensor.device());
     if (!with_values) {
-      fresh.zero_();
-    } else {
-      const auto source = sources.find(info.name);
-      if (source == sources.end()) {
-        mismatches.push_back(
-            {ErrorCode::name_missing, info.name, tensor_text(info), "nothing"});
-        continue;
-      }
-      compare_tensor(
-          fresh, saved.tensors[source->second], info.name, mismatches);
-      restore.gradient_sources.emplace(source->second, fresh);
+      entry.gradient.zero_();
+      continue;
     }
-    restore.gradients.push_back({entry.tensor, std::move(fresh)});
+    const std::size_t* source = sources.find(info.name);
+    if (source == nullptr) {
+      mismatches.push_back(
+          {ErrorCode::name_missing, info.name, tensor_text(info), "nothing"});
+      continue;
+    }
+    compare_tensor(
+        entry.gradient, saved.tensors[*source], info.name, mismatches);
+    restore.gradient_sources[*source] = entry.gradient;
   }
 }
 
 HOLDFAST_INLINE void match_module_extra_state(
-    const ModuleTree& tree,
     const Saved& saved,
-    ModuleRestore& restore,
+    ModuleTree& tree,
     Mismatches& mismatches) {
   Values extra = at(saved.values, "extra_state").object("extra_state");
-  for (const auto& [name, module] : tree.modules) {
-    auto* object = dynamic_cast<ExtraState*>(module);
+  for (Submodule& entry : tree.modules) {
+    auto* object = dynamic_cast<ExtraState*>(entry.module);
     if (object == nullptr) {
       continue;
     }
-    const auto found = extra.find(name);
+    const auto found = extra.find(entry.name);
     if (found == extra.end()) {
       mismatches.push_back(
-          {ErrorCode::name_missing, name, "the module's own state", "nothing"});
+          {ErrorCode::name_missing,
+           entry.name,
+           "the module's own state",
+           "nothing"});
       continue;
     }
-    restore.extras.push_back(
-        {object, found->second.object("extra_state"), object->save_state()});
+    entry.extra = object;
+    entry.extra_saved = found->second.object("extra_state");
+    entry.extra_before = object->save_state();
     extra.erase(found);
   }
   for (const auto& item : extra) {

@@ -8,7 +8,7 @@
 #include <ATen/ops/empty.h>
 
 #include <cstddef>
-#include <map>
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,7 +20,11 @@ HOLDFAST_INLINE std::string gradient_name(const std::string& parameter) {
 }
 
 HOLDFAST_INLINE Value strides_value(const std::vector<std::int64_t>& strides) {
-  return Value(Value::Array(strides.begin(), strides.end()));
+  Value::Array values;
+  for (const std::int64_t stride : strides) {
+    values.push_back(stride);
+  }
+  return Value(std::move(values));
 }
 
 /// What the state says of a gradient: false for none, true for one that is laid
@@ -45,129 +49,116 @@ HOLDFAST_INLINE at::Tensor gradient_of(const at::Tensor& tensor) {
 
 class ModuleRestore final : public Restore {
  public:
-  struct Target {
-    at::Tensor tensor;
-    std::size_t source;
-  };
-  struct Flags {
-    at::Tensor tensor;
-    bool requires_grad;
-  };
-  struct Gradient {
-    at::Tensor parameter;
-    at::Tensor fresh; ///< Undefined: it had none.
-  };
-  struct Extra {
-    ExtraState* object;
-    Values values;
-    Values before;
-  };
+  explicit ModuleRestore(torch::nn::Module& root) : tree(root) {}
 
   [[nodiscard]] std::byte* buffer(std::size_t index) noexcept override {
-    const auto found = gradient_sources.find(index);
-    return found == gradient_sources.end() ? nullptr
-                                           : row_major_memory(found->second);
+    return gradient_sources[index].defined()
+        ? row_major_memory(gradient_sources[index])
+        : nullptr;
   }
 
   void apply(const std::vector<const std::byte*>& bytes) override {
     try {
-      while (loaded < extras.size()) {
+      while (loaded < tree.modules.size()) {
         // Counted before the call, which may throw halfway.
-        const Extra& extra = extras[loaded++];
-        extra.object->load_state(extra.values);
+        const Submodule& item = tree.modules[loaded++];
+        if (item.extra != nullptr) {
+          item.extra->load_state(item.extra_saved);
+        }
       }
     } catch (...) {
       undo();
       throw;
     }
-    for (const Target& target : targets) {
-      overwrite(target.tensor, bytes[target.source]);
+    for (const ModuleTensor& item : tree.tensors) {
+      overwrite(item.tensor, bytes[item.source]);
     }
     applied = true;
-    for (const auto& [module, training] : modes) {
-      // train() is virtual and recursive; a module's own mode is wanted.
-      module->*member_of(ModeMember{}) = training;
-    }
-    for (const auto& [source, tensor] : gradient_sources) {
-      if (row_major_memory(tensor) != bytes[source] && tensor.numel() != 0) {
-        overwrite(tensor, bytes[source]);
+    for (const Submodule& item : tree.modules) {
+      if (item.sets_mode) {
+        // train() is virtual and recursive; a module's own mode is wanted.
+        item.module->*member_of(ModeMember{}) = item.training;
       }
     }
-    for (const Gradient& gradient : gradients) {
-      gradient.parameter.mutable_grad() = gradient.fresh;
+    for (std::size_t i = 0; i < gradient_sources.size(); ++i) {
+      const at::Tensor& gradient = gradient_sources[i];
+      if (gradient.defined() && row_major_memory(gradient) != bytes[i] &&
+          gradient.numel() != 0) {
+        overwrite(gradient, bytes[i]);
+      }
     }
-    for (const Flags& flag : flags) {
-      flag.tensor.set_requires_grad(flag.requires_grad);
+    for (const ModuleTensor& item : tree.tensors) {
+      if (item.changes_gradient) {
+        item.tensor.mutable_grad() = item.gradient;
+      }
+      if (item.changes_flag) {
+        item.tensor.set_requires_grad(item.requires_grad);
+      }
     }
   }
 
   void undo() noexcept override {
     while (loaded > 0) {
-      --loaded;
+      const Submodule& item = tree.modules[--loaded];
       try {
-        extras[loaded].object->load_state(extras[loaded].before);
+        if (item.extra != nullptr) {
+          item.extra->load_state(item.extra_before);
+        }
       } catch (...) {
         // It refuses its own state; nothing better can be done.
       }
     }
-    if (!applied) {
+    if (!applied || !has_backups) {
       return;
     }
-    for (const auto& [tensor, copy] : backups) {
-      overwrite(tensor, static_cast<const std::byte*>(copy.data_ptr()));
+    for (const ModuleTensor& item : tree.tensors) {
+      overwrite(
+          item.tensor, static_cast<const std::byte*>(item.before.data_ptr()));
     }
-    for (const auto& [module, training] : modes_before) {
-      module->*member_of(ModeMember{}) = training;
+    for (const Submodule& item : tree.modules) {
+      item.module->*member_of(ModeMember{}) = item.training_before;
     }
-    for (const Flags& flag : flags_before) {
-      flag.tensor.set_requires_grad(flag.requires_grad);
-    }
-    for (const Gradient& gradient : gradients_before) {
-      gradient.parameter.mutable_grad() = gradient.fresh;
+    for (const ModuleTensor& item : tree.tensors) {
+      if (item.changes_flag) {
+        item.tensor.set_requires_grad(!item.requires_grad);
+      }
+      if (item.changes_gradient) {
+        item.tensor.mutable_grad() = item.gradient_before;
+      }
     }
   }
 
-  std::vector<Target> targets;
-  std::vector<std::pair<torch::nn::Module*, bool>> modes;
-  std::vector<Flags> flags;
-  std::vector<Gradient> gradients;
-  std::map<std::size_t, at::Tensor> gradient_sources;
-  std::vector<Extra> extras;
+  /// Keeps what `undo()` needs. Only where user code may fail, in this part or
+  /// in a later one of its stage.
+  void keep_backups();
 
-  // Only where user code may fail, in this part or in a later one of its stage.
-  std::vector<std::pair<at::Tensor, at::Tensor>> backups;
-  std::vector<std::pair<torch::nn::Module*, bool>> modes_before;
-  std::vector<Flags> flags_before;
-  std::vector<Gradient> gradients_before;
+  ModuleTree tree;
+  std::vector<at::Tensor> gradient_sources; ///< Undefined: of no gradient.
 
  private:
+  bool has_backups = false;
   std::size_t loaded = 0;
   bool applied = false;
 };
 
-/// What `undo()` needs.
-HOLDFAST_INLINE void keep_module_backups(
-    const ModuleTree& tree,
-    ModuleRestore& restore) {
-  for (const ModuleTensor& entry : tree.tensors) {
-    const TensorInfo info = describe(entry.tensor, entry.names.front());
-    at::Tensor copy = at::empty(
-        info.shape,
-        at::TensorOptions().dtype(entry.tensor.scalar_type()).device(at::kCPU));
-    source_of(entry.tensor)
-        ->copy_out(0, static_cast<std::byte*>(copy.data_ptr()), copy.nbytes());
-    restore.backups.emplace_back(entry.tensor, std::move(copy));
+HOLDFAST_INLINE void ModuleRestore::keep_backups() {
+  for (ModuleTensor& item : tree.tensors) {
+    item.before = at::empty(
+        item.tensor.sizes(),
+        at::TensorOptions().dtype(item.tensor.scalar_type()).device(at::kCPU));
+    source_of(item.tensor)
+        ->copy_out(
+            0,
+            static_cast<std::byte*>(item.before.data_ptr()),
+            item.before.nbytes());
+    if (item.changes_gradient) {
+      item.gradient_before = gradient_of(item.tensor);
+    }
   }
-  for (const auto& [name, module] : tree.modules) {
-    restore.modes_before.emplace_back(module, module->is_training());
+  for (Submodule& item : tree.modules) {
+    item.training_before = item.module->is_training();
   }
-  for (const ModuleRestore::Flags& flag : restore.flags) {
-    restore.flags_before.push_back({flag.tensor, flag.tensor.requires_grad()});
-  }
-  for (const ModuleRestore::Gradient& gradient : restore.gradients) {
-    restore.gradients_before.push_back(
-        {gradient.parameter, gradient_of(gradient.parameter)});
-  }
+  has_backups = true;
 }
 
 } // namespace holdfast::detail

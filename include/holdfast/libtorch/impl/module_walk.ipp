@@ -1,7 +1,10 @@
 #pragma once
 
 #include <holdfast/libtorch/compat.hpp>
+#include <holdfast/libtorch/impl/name_index.ipp>
 #include <holdfast/libtorch/impl/tensor.ipp>
+#include <holdfast/state/extra_state.hpp>
+#include <holdfast/state/names.hpp>
 
 #include <torch/nn/module.h>
 
@@ -9,8 +12,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <tuple>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -51,43 +52,58 @@ struct ParametersMember : torch::nn::Module {
   }
 };
 
-/// One tensor of a module tree under all its names.
+/// One module of a tree.
+struct Submodule {
+  std::string name;
+  torch::nn::Module* module;
+
+  // What a restore does with it.
+  bool sets_mode = false;
+  bool training = false;
+  bool training_before = false;
+  ExtraState* extra = nullptr;
+  Values extra_saved = {};
+  Values extra_before = {};
+};
+
+inline constexpr std::size_t kNoTensor = static_cast<std::size_t>(-1);
+
+/// One tensor of a tree under all its names.
 struct ModuleTensor {
   at::Tensor tensor;
-  std::vector<std::string> names;
-  bool is_parameter = false;
+  bool is_parameter;
+  std::vector<std::string> names = {};
+  std::size_t neighbour = kNoTensor; ///< Another one in the same memory.
+
+  // What a restore does with it.
+  std::size_t source = 0; ///< Of its elements, in `Saved::tensors`.
+  bool changes_flag = false;
+  bool requires_grad = false;
+  bool changes_gradient = false;
+  at::Tensor gradient = {}; ///< Undefined: none.
+  at::Tensor before = {};
+  at::Tensor gradient_before = {};
 };
 
-/// A module tree, walked once.
-struct ModuleTree {
-  std::vector<std::pair<std::string, torch::nn::Module*>> modules;
-  std::vector<ModuleTensor> tensors;
-  std::vector<std::string> undefined;
-  std::unordered_map<std::string, std::size_t> by_name;
-  /// Tensors over the elements of another one of the tree, with their names:
-  /// optimizers may hold these.
-  std::vector<std::pair<at::Tensor, std::string>> doubles;
-};
-
-/// Walks module trees and finds ties.
-class ModuleWalk {
+/// A module tree, walked once, with its ties.
+class ModuleTree {
  public:
-  explicit ModuleWalk(torch::nn::Module& root) {
+  explicit ModuleTree(torch::nn::Module& root) {
     visit(root, "");
   }
-  ModuleTree tree;
+
+  std::vector<Submodule> modules;
+  std::vector<ModuleTensor> tensors;
+  std::vector<std::string> undefined;
+  NameIndex by_name;
+  /// Tensors over the elements of another one of the tree, with their names:
+  /// optimizers may hold these.
+  std::vector<ModuleTensor> doubles;
 
  private:
-  using Place = std::tuple<
-      const void*,
-      std::int64_t,
-      int,
-      std::vector<std::int64_t>,
-      std::vector<std::int64_t>>;
-
   void visit(torch::nn::Module& module, const std::string& prefix) {
-    tree.modules.emplace_back(
-        prefix.empty() ? "" : prefix.substr(0, prefix.size() - 1), &module);
+    modules.push_back(
+        {prefix.empty() ? "" : prefix.substr(0, prefix.size() - 1), &module});
     for (auto& item : ParametersMember::of(module)) {
       add(prefix + item.key(), item.value(), true);
     }
@@ -103,54 +119,58 @@ class ModuleWalk {
 
   void add(std::string name, const at::Tensor& tensor, bool is_parameter) {
     if (!tensor.defined()) {
-      tree.undefined.push_back(std::move(name));
+      undefined.push_back(std::move(name));
       return;
     }
-    const std::size_t index = index_of(tensor);
-    if (!tree.by_name.emplace(name, index).second) {
+    const void* memory = memory_of(tensor);
+    const TensorName* first = firsts_.find(memory);
+    const std::size_t head =
+        first == nullptr ? kNoTensor : *by_name.find(first->name);
+    std::size_t index = head;
+    while (index != kNoTensor && !is_tied(tensors[index].tensor, tensor)) {
+      index = tensors[index].neighbour;
+    }
+    const bool is_new = index == kNoTensor;
+    if (is_new) {
+      index = tensors.size();
+    }
+    if (!by_name.add(name, index)) {
       throw_not_capturable(
           std::move(name),
           "a parameter and a buffer of one module have the same name",
           ErrorCode::duplicate_name);
     }
-    if (index == tree.tensors.size()) {
-      tree.tensors.push_back({tensor, {}, is_parameter});
-    } else if (!tensor.is_same(tree.tensors[index].tensor)) {
-      tree.doubles.emplace_back(tensor, name);
-    }
-    tree.tensors[index].names.push_back(std::move(name));
-  }
-
-  std::size_t index_of(const at::Tensor& tensor) {
-    const std::size_t next = tree.tensors.size();
-    const auto [found, fresh] =
-        by_tensor_.emplace(tensor.unsafeGetTensorImpl(), next);
-    if (!fresh || !tensor.has_storage() || tensor.numel() == 0) {
-      return found->second;
-    }
-    // Another tensor over the same elements: only who shares the storage needs
-    // the full comparison.
-    const void* storage = tensor.storage().unsafeGetStorageImpl();
-    std::vector<std::size_t>& sharing = by_storage_[storage];
-    for (const std::size_t other : sharing) {
-      if (same_elements(tree.tensors[other].tensor, tensor)) {
-        found->second = other;
-        return other;
+    if (is_new) {
+      tensors.push_back({tensor, is_parameter});
+      if (head == kNoTensor) {
+        firsts_.add(memory, {}, name);
+      } else {
+        tensors[index].neighbour = tensors[head].neighbour;
+        tensors[head].neighbour = index;
       }
+    } else if (!tensor.is_same(tensors[index].tensor)) {
+      doubles.push_back({tensor, is_parameter});
+      doubles.back().names.push_back(name);
     }
-    sharing.push_back(next);
-    return next;
+    tensors[index].names.push_back(std::move(name));
   }
 
-  static bool same_elements(const at::Tensor& a, const at::Tensor& b) {
-    return a.scalar_type() == b.scalar_type() &&
-        a.storage_offset() == b.storage_offset() && a.sizes() == b.sizes() &&
-        a.strides() == b.strides() && a.is_conj() == b.is_conj() &&
-        a.is_neg() == b.is_neg();
+  static const void* memory_of(const at::Tensor& tensor) {
+    return tensor.has_storage()
+        ? static_cast<const void*>(tensor.storage().unsafeGetStorageImpl())
+        : tensor.unsafeGetTensorImpl();
   }
 
-  std::unordered_map<const void*, std::size_t> by_tensor_;
-  std::unordered_map<const void*, std::vector<std::size_t>> by_storage_;
+  /// True for the same tensor, and for two over the same elements.
+  static bool is_tied(const at::Tensor& a, const at::Tensor& b) {
+    return a.is_same(b) ||
+        (b.numel() != 0 && a.scalar_type() == b.scalar_type() &&
+         a.storage_offset() == b.storage_offset() && a.sizes() == b.sizes() &&
+         a.strides() == b.strides() && a.is_conj() == b.is_conj() &&
+         a.is_neg() == b.is_neg());
+  }
+
+  Names firsts_; ///< Of the first tensor in each memory.
 };
 
 } // namespace holdfast::detail

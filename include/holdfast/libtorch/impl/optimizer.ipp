@@ -12,7 +12,6 @@
 #include <holdfast/state/extra_state.hpp>
 
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <string>
 #include <typeinfo>
@@ -23,19 +22,14 @@ namespace holdfast::detail {
 
 class OptimizerPart final : public Part {
  public:
-  OptimizerPart(
-      std::function<optim::Optimizer*()> optimizer,
-      std::function<void()> restored,
-      StateFactory make_state)
-      : optimizer_(std::move(optimizer)),
-        restored_(std::move(restored)),
-        make_state_(std::move(make_state)) {}
+  OptimizerPart(ObjectRef<optim::Optimizer> optimizer, StateFactory make_state)
+      : optimizer_(optimizer), make_state_(make_state) {}
 
   [[nodiscard]] std::string kind() const override {
     return "optimizer";
   }
   [[nodiscard]] Stage stage() const override {
-    optim::Optimizer* optimizer = optimizer_();
+    optim::Optimizer* optimizer = optimizer_.get();
     return optimizer != nullptr &&
             dynamic_cast<ExtraState*>(optimizer) != nullptr
         ? Stage::user
@@ -49,9 +43,7 @@ class OptimizerPart final : public Part {
       Mismatches& mismatches) override;
 
   void restored() override {
-    if (restored_) {
-      restored_();
-    }
+    optimizer_.restored();
   }
   [[nodiscard]] std::vector<std::string> notes() const override {
     return notes_;
@@ -59,7 +51,7 @@ class OptimizerPart final : public Part {
 
  private:
   optim::Optimizer& object() const {
-    optim::Optimizer* optimizer = optimizer_();
+    optim::Optimizer* optimizer = optimizer_.get();
     if (optimizer == nullptr) {
       throw_not_capturable({}, "the holder holds no optimizer");
     }
@@ -68,8 +60,7 @@ class OptimizerPart final : public Part {
 
   void remark(optim::Optimizer& optimizer, std::size_t orphans);
 
-  std::function<optim::Optimizer*()> optimizer_;
-  std::function<void()> restored_;
+  ObjectRef<optim::Optimizer> optimizer_;
   StateFactory make_state_;
   std::vector<std::string> notes_;
 };
@@ -101,23 +92,24 @@ HOLDFAST_INLINE State OptimizerPart::capture(const Names& names) {
   Value::Array groups;
   Values states;
   std::string state_type;
-  const std::vector<std::vector<Slot>> slots = slots_of(optimizer, names);
-  for (std::size_t g = 0; g < slots.size(); ++g) {
+  const std::vector<std::string> keys = keys_of(optimizer, names);
+  std::size_t next = 0;
+  for (std::size_t g = 0; g < optimizer.param_groups().size(); ++g) {
     Value::Array parameters;
-    for (std::size_t p = 0; p < slots[g].size(); ++p) {
-      const Slot& slot = slots[g][p];
-      const std::string& key = slot.key;
+    for (const at::Tensor& parameter : optimizer.param_groups()[g].params()) {
+      const std::string& key = keys[next++];
       if (key.empty()) {
         throw_not_capturable(
             type_name(typeid(optimizer)),
-            "group " + std::to_string(g) + ", parameter " + std::to_string(p) +
-                " (" + shape_text(slot.parameter.sizes().vec()) +
+            "group " + std::to_string(g) + ", parameter " +
+                std::to_string(parameters.size()) + " (" +
+                shape_text(parameter.sizes().vec()) +
                 ") belongs to no part that is saved: add its module, or the "
                 "tensor itself with holdfast::named()");
       }
-      parameters.emplace_back(key);
+      parameters.push_back(key);
       const auto found = optimizer.state().find(
-          state_key<StateMap>(slot.parameter.unsafeGetTensorImpl()));
+          state_key<StateMap>(parameter.unsafeGetTensorImpl()));
       // The same parameter may be in the groups twice; its state is one.
       if (found == optimizer.state().end() || !found->second ||
           states.count(key) != 0) {
@@ -132,23 +124,21 @@ HOLDFAST_INLINE State OptimizerPart::capture(const Names& names) {
             key, "its state is a " + type + ", others are " + state_type);
       }
       Values values;
-      FieldWriter writer(
-          values, state.tensors, key + ".", slot.parameter.device());
-      const bool known = with_known_state(
-          param_state, [&](auto& typed) { visit_fields(writer, typed); });
-      if (!known) {
+      FieldWriter writer(values, state.tensors, key + ".", parameter.device());
+      if (!visit_state(writer, param_state)) {
         write_archive(param_state, "the parameter state", writer, values);
       }
-      states.emplace(key, std::move(values));
+      states[key] = std::move(values);
     }
-    groups.emplace_back(Values{
-        {"options", capture_options(optimizer.param_groups()[g].options())},
-        {"parameters", std::move(parameters)}});
+    Values group;
+    group["options"] = capture_options(optimizer.param_groups()[g].options());
+    group["parameters"] = std::move(parameters);
+    groups.push_back(std::move(group));
   }
   const std::size_t all = optimizer.state().size();
   remark(optimizer, all > states.size() ? all - states.size() : 0);
   if (!state_type.empty() && make_known_state(state_type) == nullptr &&
-      !make_state_) {
+      make_state_ == nullptr) {
     throw_not_capturable(
         type_name(typeid(optimizer)),
         "its parameter states could not be restored into a fresh one: tell "
@@ -176,27 +166,18 @@ HOLDFAST_INLINE std::unique_ptr<Restore> OptimizerPart::prepare(
     return nullptr;
   }
 
-  std::vector<std::vector<std::string>> saved_groups;
-  std::vector<const Values*> saved_options;
-  for (const Value& group : at(saved.values, "groups").array("groups")) {
-    const Values& members = group.object("groups");
-    saved_options.push_back(&at(members, "options").object("options"));
-    saved_groups.emplace_back();
-    for (const Value& key : at(members, "parameters").array("parameters")) {
-      saved_groups.back().push_back(key.text("parameters"));
-    }
-  }
-
-  const std::vector<std::vector<Slot>> slots = slots_of(optimizer, names);
-  GroupMatch match;
-  if (!match_groups(optimizer, slots, saved_groups, match, mismatches)) {
+  const Value::Array& groups = at(saved.values, "groups").array("groups");
+  std::vector<std::string> keys = keys_of(optimizer, names);
+  std::vector<std::size_t> match;
+  if (!match_groups(optimizer, keys, groups, match, mismatches)) {
     return nullptr;
   }
-  auto restore = std::make_unique<OptimizerRestore>(optimizer);
-  for (std::size_t g = 0; g < slots.size(); ++g) {
+  auto* restore = new OptimizerRestore(optimizer);
+  std::unique_ptr<Restore> owner(restore);
+  for (std::size_t g = 0; g < match.size(); ++g) {
     prepare_options(
         optimizer.param_groups()[g].options(),
-        *saved_options[match.group[g]],
+        at(groups[match[g]].object("groups"), "options").object("options"),
         "group " + std::to_string(g),
         *restore,
         mismatches);
@@ -207,8 +188,7 @@ HOLDFAST_INLINE std::unique_ptr<Restore> OptimizerPart::prepare(
       "defaults",
       *restore,
       mismatches);
-  prepare_states(
-      optimizer, slots, match, make_state_, saved, *restore, mismatches);
+  prepare_states(optimizer, keys, make_state_, saved, *restore, mismatches);
 
   const auto extra = saved.values.find("extra_state");
   if (auto* object = dynamic_cast<ExtraState*>(&optimizer)) {
@@ -224,15 +204,13 @@ HOLDFAST_INLINE std::unique_ptr<Restore> OptimizerPart::prepare(
     mismatches.push_back(
         {ErrorCode::name_unexpected, "extra_state", "nothing", "an object"});
   }
-  return restore;
+  return owner;
 }
 
 HOLDFAST_INLINE std::unique_ptr<Part> make_optimizer_part(
-    std::function<optim::Optimizer*()> optimizer,
-    std::function<void()> restored,
+    ObjectRef<optim::Optimizer> optimizer,
     StateFactory make_state) {
-  return std::make_unique<OptimizerPart>(
-      std::move(optimizer), std::move(restored), std::move(make_state));
+  return std::unique_ptr<Part>(new OptimizerPart(optimizer, make_state));
 }
 
 } // namespace holdfast::detail

@@ -38,9 +38,10 @@ class ArchiveWriter {
   ArchiveWriter(FieldWriter& fields, Values& values)
       : fields_(fields), values_(values) {}
 
-  void write(const torch::jit::Module& module, const std::string& prefix) {
-    for (const auto& attribute : module.named_attributes(/*recurse=*/false)) {
-      write(attribute.value, prefix + attribute.name);
+  void write(const c10::ivalue::Object& object, const std::string& prefix) {
+    const auto type = object.type();
+    for (std::size_t i = 0; i < type->numAttributes(); ++i) {
+      write(object.getSlot(i), prefix + type->getAttributeName(i));
     }
   }
 
@@ -48,23 +49,25 @@ class ArchiveWriter {
   void write(const c10::IValue& value, const std::string& name) {
     if (value.isTensor()) {
       values_[name] = kind("tensor", value.toTensor().defined());
-      fields_(name, value.toTensor());
+      fields_.write(name, value.toTensor());
     } else if (value.isTensorList()) {
-      const auto list = value.toTensorVector();
+      const auto list = value.toListRef();
       values_[name] = kind("tensors", list.size());
       for (std::size_t i = 0; i < list.size(); ++i) {
-        fields_(name + "." + std::to_string(i), list[i]);
+        fields_.write(name + "." + std::to_string(i), list[i].toTensor());
       }
     } else if (value.isObject()) {
       values_[name] = kind("archive", true);
-      write(torch::jit::Module(value.toObject()), name + ".");
+      write(value.toObjectRef(), name + ".");
     } else {
       values_[name] = plain(value, name);
     }
   }
 
   static Value kind(const char* name, Value value) {
-    return Value(Values{{name, std::move(value)}});
+    Values values;
+    values[name] = std::move(value);
+    return Value(std::move(values));
   }
 
   static Value plain(const c10::IValue& value, const std::string& name) {
@@ -90,13 +93,12 @@ class ArchiveWriter {
       }
       return kind("tuple", std::move(items));
     }
-    if (value.isIntList()) {
-      const auto list = value.toIntVector();
-      return kind("integers", Value::Array(list.begin(), list.end()));
-    }
-    if (value.isDoubleList()) {
-      const auto list = value.toDoubleVector();
-      return kind("reals", Value::Array(list.begin(), list.end()));
+    if (value.isIntList() || value.isDoubleList()) {
+      Value::Array items;
+      for (const c10::IValue& item : value.toListRef()) {
+        items.push_back(plain(item, name));
+      }
+      return kind(value.isIntList() ? "integers" : "reals", std::move(items));
     }
     throw_not_capturable(
         name,
@@ -107,6 +109,13 @@ class ArchiveWriter {
   FieldWriter& fields_;
   Values& values_;
 };
+
+/// Types of one archive and those inside. Not made here, because that would
+/// compile its class into every file: an empty archive comes with one.
+HOLDFAST_INLINE std::shared_ptr<torch::jit::CompilationUnit> fresh_unit() {
+  torch::serialize::InputArchive empty;
+  return (empty.*member_of(InputModuleMember{}))._ivalue()->compilation_unit();
+}
 
 /// Builds the archive that `serialize(InputArchive&)` reads.
 class ArchiveReader {
@@ -131,7 +140,8 @@ class ArchiveReader {
  private:
   torch::serialize::OutputArchive build(const std::string& prefix) {
     torch::serialize::OutputArchive output(unit_);
-    for (const auto& [path, value] : values_) {
+    for (const auto& item : values_) {
+      const std::string& path = item.first;
       if (path.compare(0, prefix.size(), prefix) != 0) {
         continue;
       }
@@ -139,7 +149,7 @@ class ArchiveReader {
       if (name.find('.') != std::string::npos) {
         continue; // Belongs to an archive inside, or is a tensor's device.
       }
-      add(output, path, name, value);
+      add(output, path, name, item.second);
     }
     return output;
   }
@@ -153,15 +163,17 @@ class ArchiveReader {
       output.write(name, plain(value, path));
       return;
     }
-    const auto& [kind, content] = *value.object(path).begin();
+    const auto member = value.object(path).begin();
+    const std::string& kind = member->first;
+    const Value& content = member->second;
     if (kind == "tensor") {
       output.write(name, tensor(path, content.as<bool>(path)), true);
     } else if (kind == "tensors") {
-      std::vector<at::Tensor> list;
+      c10::impl::GenericList list(c10::TensorType::get());
       for (std::uint32_t i = 0; i < content.as<std::uint32_t>(path); ++i) {
         list.push_back(tensor(path + "." + std::to_string(i), false));
       }
-      output.write(name, c10::IValue(list));
+      output.write(name, list);
     } else if (kind == "archive") {
       torch::serialize::OutputArchive inner = build(path + ".");
       output.write(name, inner);
@@ -211,7 +223,9 @@ class ArchiveReader {
   }
 
   static c10::IValue list(const Values& values, const std::string& path) {
-    const auto& [kind, content] = *values.begin();
+    const auto member = values.begin();
+    const std::string& kind = member->first;
+    const Value& content = member->second;
     if (kind == "tuple") {
       std::vector<c10::IValue> items;
       for (const Value& item : content.array(path)) {
@@ -220,14 +234,14 @@ class ArchiveReader {
       return c10::ivalue::Tuple::create(std::move(items));
     }
     if (kind == "integers") {
-      std::vector<std::int64_t> items;
+      c10::impl::GenericList items(c10::IntType::get());
       for (const Value& item : content.array(path)) {
         items.push_back(item.as<std::int64_t>(path));
       }
       return items;
     }
     if (kind == "reals") {
-      std::vector<double> items;
+      c10::impl::GenericList items(c10::FloatType::get());
       for (const Value& item : content.array(path)) {
         items.push_back(item.as<double>(path));
       }
@@ -241,8 +255,7 @@ class ArchiveReader {
   SavedTensors& tensors_;
   std::string prefix_;
   at::Device device_;
-  std::shared_ptr<torch::jit::CompilationUnit> unit_ =
-      std::make_shared<torch::jit::CompilationUnit>();
+  std::shared_ptr<torch::jit::CompilationUnit> unit_ = fresh_unit();
 };
 
 /// What `serialize` says of an options or state object of an unknown type.
@@ -252,8 +265,7 @@ void write_archive(
     const std::string& what,
     FieldWriter& fields,
     Values& values) {
-  torch::serialize::OutputArchive archive(
-      std::make_shared<torch::jit::CompilationUnit>());
+  torch::serialize::OutputArchive archive(fresh_unit());
   try {
     object.serialize(archive);
   } catch (const Error&) {
@@ -267,7 +279,7 @@ void write_archive(
             std::string(error.what()).substr(0, 200) + ")");
   }
   ArchiveWriter(fields, values)
-      .write(archive.*member_of(OutputModuleMember{}), "");
+      .write(*(archive.*member_of(OutputModuleMember{}))._ivalue(), "");
 }
 
 /// Sets an object of an unknown type from an archive.

@@ -1,13 +1,12 @@
 #pragma once
 
 #include <holdfast/libtorch/compat.hpp>
+#include <holdfast/libtorch/impl/name_index.ipp>
 #include <holdfast/libtorch/impl/optimizer_fields.ipp>
 #include <holdfast/state/names.hpp>
 
 #include <algorithm>
 #include <cstddef>
-#include <iterator>
-#include <map>
 #include <string>
 #include <type_traits>
 #include <typeinfo>
@@ -20,12 +19,6 @@ namespace holdfast::detail {
 using StateMap =
     std::decay_t<decltype(std::declval<optim::Optimizer&>().state())>;
 
-/// One place in an optimizer's groups.
-struct Slot {
-  at::Tensor parameter;
-  std::string key; ///< "part.name", or empty where no part published it.
-};
-
 /// What mismatches call a parameter without a name. No saved key is like it: a
 /// colon is not allowed in the names of parts.
 HOLDFAST_INLINE std::string unnamed_key(
@@ -34,158 +27,192 @@ HOLDFAST_INLINE std::string unnamed_key(
   return "group:" + std::to_string(group) + "." + std::to_string(position);
 }
 
-HOLDFAST_INLINE std::vector<std::vector<Slot>> slots_of(
+/// "part.name" of every parameter, group by group; empty where no part
+/// published it.
+HOLDFAST_INLINE std::vector<std::string> keys_of(
     optim::Optimizer& optimizer,
     const Names& names) {
-  std::vector<std::vector<Slot>> slots;
+  std::vector<std::string> keys;
   for (optim::OptimizerParamGroup& group : optimizer.param_groups()) {
-    slots.emplace_back();
     for (const at::Tensor& parameter : group.params()) {
       const TensorName* name = names.find(parameter.unsafeGetTensorImpl());
-      slots.back().push_back(
-          {parameter, name == nullptr ? "" : name->part + "." + name->name});
+      keys.push_back(name == nullptr ? "" : name->part + "." + name->name);
     }
   }
-  return slots;
+  return keys;
 }
 
-HOLDFAST_INLINE bool is_known_optimizer(optim::Optimizer& optimizer) {
-  return as_exactly<
-      optim::Adam,
-      optim::AdamW,
-      optim::SGD,
-      optim::RMSprop,
-      optim::Adagrad,
-      optim::LBFGS>(optimizer, [](auto&) {});
+HOLDFAST_INLINE bool is_known_optimizer(const optim::Optimizer& optimizer) {
+  const std::type_info& type = typeid(optimizer);
+  return type == typeid(optim::Adam) || type == typeid(optim::AdamW) ||
+      type == typeid(optim::SGD) || type == typeid(optim::RMSprop) ||
+      type == typeid(optim::Adagrad) || type == typeid(optim::LBFGS);
 }
 
 /// True where one state spans all parameters, or its meaning is not known: then
 /// the order of parameters is part of it.
-HOLDFAST_INLINE bool order_matters(optim::Optimizer& optimizer) {
+HOLDFAST_INLINE bool order_matters(const optim::Optimizer& optimizer) {
   return !is_known_optimizer(optimizer) ||
       typeid(optimizer) == typeid(optim::LBFGS);
 }
 
-/// Which saved group each live one is, and the keys of its parameters.
-struct GroupMatch {
-  std::vector<std::vector<std::string>> keys; ///< As the checkpoint has them.
-  std::vector<std::size_t> group; ///< Saved index of each live group.
-};
-
-HOLDFAST_INLINE bool match_groups(
-    optim::Optimizer& optimizer,
-    const std::vector<std::vector<Slot>>& slots,
-    const std::vector<std::vector<std::string>>& saved,
-    GroupMatch& match,
-    Mismatches& mismatches) {
-  if (slots.size() != saved.size()) {
-    mismatches.push_back(
-        {ErrorCode::shape_mismatch,
-         "groups",
-         std::to_string(slots.size()),
-         std::to_string(saved.size())});
+/// The keys of a group of the checkpoint.
+HOLDFAST_INLINE std::vector<std::string> saved_keys(const Value& group) {
+  const Value& parameters = at(group.object("groups"), "parameters");
+  std::vector<std::string> keys;
+  for (const Value& key : parameters.array("parameters")) {
+    keys.push_back(key.text("parameters"));
   }
-  std::map<std::string, std::size_t> home;
+  return keys;
+}
+
+inline constexpr std::size_t kNoGroup = static_cast<std::size_t>(-1);
+
+/// The saved index of each live group. Groups are found by the names in them,
+/// unless their order is fixed; the rest keep their order.
+HOLDFAST_INLINE std::vector<std::size_t> find_groups(
+    optim::Optimizer& optimizer,
+    bool fixed,
+    const std::vector<std::string>& keys,
+    const Value::Array& saved) {
+  NameIndex home;
   for (std::size_t s = 0; s < saved.size(); ++s) {
-    for (const std::string& key : saved[s]) {
-      home.emplace(key, s);
+    for (const std::string& key : saved_keys(saved[s])) {
+      home.add(key, s);
     }
   }
-
-  // Groups are found by the names in them; the rest keep their order.
-  constexpr std::size_t kNone = static_cast<std::size_t>(-1);
-  match.group.assign(slots.size(), kNone);
-  std::vector<bool> taken(saved.size(), false);
-  const bool fixed = order_matters(optimizer);
-  for (std::size_t g = 0; g < slots.size() && !fixed; ++g) {
-    for (const Slot& slot : slots[g]) {
-      const auto found = slot.key.empty() ? home.end() : home.find(slot.key);
-      if (found != home.end() && !taken[found->second]) {
-        match.group[g] = found->second;
-        taken[found->second] = true;
-        break;
+  std::vector<std::size_t> found;
+  const auto is_free = [&](std::size_t s) {
+    for (const std::size_t taken : found) {
+      if (taken == s) {
+        return false;
       }
     }
+    return true;
+  };
+  std::size_t next = 0;
+  for (optim::OptimizerParamGroup& group : optimizer.param_groups()) {
+    std::size_t match = kNoGroup;
+    for (std::size_t p = 0; p < group.params().size(); ++p) {
+      const std::string& key = keys[next++];
+      const std::size_t* s = key.empty() ? nullptr : home.find(key);
+      if (!fixed && match == kNoGroup && s != nullptr && is_free(*s)) {
+        match = *s;
+      }
+    }
+    found.push_back(match);
   }
-  for (std::size_t g = 0; g < slots.size(); ++g) {
-    if (match.group[g] != kNone) {
+  for (std::size_t g = 0; g < found.size(); ++g) {
+    if (found[g] != kNoGroup) {
       continue;
     }
-    std::size_t s = 0;
-    if (g < taken.size() && !taken[g]) {
-      s = g;
-    } else {
-      while (s < taken.size() && taken[s]) {
+    std::size_t s = g;
+    if (s >= saved.size() || !is_free(s)) {
+      s = 0;
+      while (s < saved.size() && !is_free(s)) {
         ++s;
       }
     }
-    if (s < taken.size()) {
-      match.group[g] = s;
-      taken[s] = true;
+    if (s < saved.size()) {
+      found[g] = s;
     }
   }
+  return found;
+}
 
-  bool same = slots.size() == saved.size();
-  for (std::size_t g = 0; g < slots.size(); ++g) {
-    const std::size_t s = match.group[g];
-    match.keys.emplace_back();
-    std::vector<std::string>& live = match.keys.back();
-    for (std::size_t p = 0; p < slots[g].size(); ++p) {
-      const Slot& slot = slots[g][p];
-      live.push_back(
-          slot.key.empty() ? unnamed_key(s == kNone ? g : s, p) : slot.key);
+/// What sorted `keys` have that sorted `others` lack.
+HOLDFAST_INLINE std::vector<std::string> only_in(
+    const std::vector<std::string>& keys,
+    const std::vector<std::string>& others) {
+  std::vector<std::string> only;
+  std::size_t i = 0;
+  for (const std::string& key : keys) {
+    while (i < others.size() && others[i] < key) {
+      ++i;
     }
-    if (s == kNone) {
-      continue;
+    if (i < others.size() && others[i] == key) {
+      ++i;
+    } else {
+      only.push_back(key);
     }
-    std::vector<std::string> here = live;
-    std::vector<std::string> there = saved[s];
-    if (fixed && here.size() == there.size()) {
-      std::vector<std::string> sorted_here = here;
-      std::vector<std::string> sorted_there = there;
-      std::sort(sorted_here.begin(), sorted_here.end());
-      std::sort(sorted_there.begin(), sorted_there.end());
-      if (sorted_here == sorted_there && here != there) {
-        for (std::size_t p = 0; p < here.size(); ++p) {
-          if (here[p] != there[p]) {
-            mismatches.push_back(
-                {ErrorCode::type_mismatch,
-                 "group " + std::to_string(g) + ", parameter " +
-                     std::to_string(p),
-                 here[p],
-                 there[p]});
-          }
-        }
-        same = false;
+  }
+  return only;
+}
+
+/// Compares the parameters of a group. Where `fixed`, their order too.
+HOLDFAST_INLINE bool match_group(
+    std::size_t group,
+    bool fixed,
+    std::vector<std::string> here,
+    std::vector<std::string> there,
+    Mismatches& mismatches) {
+  bool same = true;
+  const std::string name = "group " + std::to_string(group);
+  const std::vector<std::string> ordered_here = here;
+  const std::vector<std::string> ordered_there = there;
+  std::sort(here.begin(), here.end());
+  std::sort(there.begin(), there.end());
+  if (fixed && here == there && ordered_here != ordered_there) {
+    for (std::size_t p = 0; p < here.size(); ++p) {
+      if (ordered_here[p] != ordered_there[p]) {
+        mismatches.push_back(
+            {ErrorCode::type_mismatch,
+             name + ", parameter " + std::to_string(p),
+             ordered_here[p],
+             ordered_there[p]});
       }
     }
-    std::sort(here.begin(), here.end());
-    std::sort(there.begin(), there.end());
-    std::vector<std::string> only;
-    const auto where = " in group " + std::to_string(g);
-    std::set_difference(
-        here.begin(),
-        here.end(),
-        there.begin(),
-        there.end(),
-        std::back_inserter(only));
-    for (const std::string& key : only) {
-      mismatches.push_back(
-          {ErrorCode::name_missing, key, "a parameter" + where, "nothing"});
+    same = false;
+  }
+  for (const std::string& key : only_in(here, there)) {
+    mismatches.push_back(
+        {ErrorCode::name_missing, key, "a parameter in " + name, "nothing"});
+    same = false;
+  }
+  for (const std::string& key : only_in(there, here)) {
+    mismatches.push_back(
+        {ErrorCode::name_unexpected, key, "nothing in " + name, "a parameter"});
+    same = false;
+  }
+  return same;
+}
+
+/// Finds the saved index of each live group, and gives parameters without a key
+/// one. False if the parameters differ.
+HOLDFAST_INLINE bool match_groups(
+    optim::Optimizer& optimizer,
+    std::vector<std::string>& keys,
+    const Value::Array& saved,
+    std::vector<std::size_t>& match,
+    Mismatches& mismatches) {
+  const std::size_t count = optimizer.param_groups().size();
+  if (count != saved.size()) {
+    mismatches.push_back(
+        {ErrorCode::shape_mismatch,
+         "groups",
+         std::to_string(count),
+         std::to_string(saved.size())});
+  }
+  const bool fixed = order_matters(optimizer);
+  match = find_groups(optimizer, fixed, keys, saved);
+
+  bool same = count == saved.size();
+  std::size_t next = 0;
+  for (std::size_t g = 0; g < count; ++g) {
+    const std::size_t s = match[g];
+    std::vector<std::string> here;
+    for (std::size_t p = 0; p < optimizer.param_groups()[g].params().size();
+         ++p) {
+      std::string& key = keys[next++];
+      if (key.empty()) {
+        key = unnamed_key(s == kNoGroup ? g : s, p);
+      }
+      here.push_back(key);
     }
-    same = same && only.empty();
-    only.clear();
-    std::set_difference(
-        there.begin(),
-        there.end(),
-        here.begin(),
-        here.end(),
-        std::back_inserter(only));
-    for (const std::string& key : only) {
-      mismatches.push_back(
-          {ErrorCode::name_unexpected, key, "nothing" + where, "a parameter"});
+    if (s != kNoGroup &&
+        !match_group(g, fixed, here, saved_keys(saved[s]), mismatches)) {
+      same = false;
     }
-    same = same && only.empty();
   }
   return same;
 }

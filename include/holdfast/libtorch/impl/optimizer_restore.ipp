@@ -1,5 +1,6 @@
 #pragma once
 
+#include <holdfast/libtorch/impl/name_index.ipp>
 #include <holdfast/libtorch/impl/optimizer_archive.ipp>
 #include <holdfast/libtorch/impl/optimizer_fields.ipp>
 #include <holdfast/libtorch/impl/optimizer_groups.ipp>
@@ -11,10 +12,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <typeinfo>
 #include <utility>
@@ -28,14 +27,13 @@ class OptimizerRestore final : public Restore {
   explicit OptimizerRestore(optim::Optimizer& optimizer)
       : optimizer_(optimizer) {}
 
-  struct KnownOptions {
+  /// A pair of options, or, where their type is unknown, of archives.
+  struct Options {
     optim::OptimizerOptions* live;
-    std::unique_ptr<optim::OptimizerOptions> other;
-  };
-  struct UnknownOptions {
-    optim::OptimizerOptions* live;
-    torch::serialize::InputArchive saved;
-    torch::serialize::InputArchive before;
+    std::unique_ptr<optim::OptimizerOptions> saved;
+    std::unique_ptr<optim::OptimizerOptions> before;
+    torch::serialize::InputArchive saved_archive;
+    torch::serialize::InputArchive archive_before;
   };
 
   [[nodiscard]] std::byte* buffer(std::size_t index) noexcept override {
@@ -53,15 +51,22 @@ class OptimizerRestore final : public Restore {
         extra_loaded = true; // Before the call, which may throw halfway.
         extra->load_state(extra_saved);
       }
-      for (UnknownOptions& options : unknown) {
-        options_loaded = true;
-        options.live->serialize(options.saved);
+      for (Options& item : options) {
+        if (item.saved == nullptr) {
+          options_loaded = true;
+          item.live->serialize(item.saved_archive);
+        }
       }
     } catch (...) {
       undo();
       throw;
     }
-    exchange();
+    optimizer_.state().swap(states);
+    for (Options& item : options) {
+      if (item.saved != nullptr) {
+        assign_options(*item.live, *item.saved);
+      }
+    }
     applied = true;
   }
 
@@ -71,36 +76,33 @@ class OptimizerRestore final : public Restore {
         extra->load_state(extra_before);
       }
       if (options_loaded) {
-        for (UnknownOptions& options : unknown) {
-          options.live->serialize(options.before);
+        for (Options& item : options) {
+          if (item.saved == nullptr) {
+            item.live->serialize(item.archive_before);
+          }
         }
       }
     } catch (...) {
       // It refuses its own state; nothing better can be done.
     }
     if (applied) {
-      exchange();
+      optimizer_.state().swap(states);
+      for (Options& item : options) {
+        if (item.saved != nullptr) {
+          assign_options(*item.live, *item.before);
+        }
+      }
     }
   }
 
   StateMap states;
   std::vector<at::Tensor> fresh;
-  std::vector<KnownOptions> known;
-  std::vector<UnknownOptions> unknown;
+  std::vector<Options> options;
   ExtraState* extra = nullptr;
   Values extra_saved;
   Values extra_before;
 
  private:
-  void exchange() {
-    optimizer_.state().swap(states);
-    for (KnownOptions& options : known) {
-      with_known_options(*options.live, [&](auto& live) {
-        std::swap(live, static_cast<decltype(live)&>(*options.other));
-      });
-    }
-  }
-
   optim::Optimizer& optimizer_;
   bool extra_loaded = false;
   bool options_loaded = false;
@@ -115,9 +117,7 @@ HOLDFAST_INLINE Values capture_options(optim::OptimizerOptions& options) {
   Values values;
   std::vector<TensorOut> tensors;
   FieldWriter writer(values, tensors, "", std::nullopt);
-  const bool known = with_known_options(
-      options, [&](auto& typed) { visit_fields(writer, typed); });
-  if (!known) {
+  if (!visit_options(writer, options)) {
     write_archive(options, "the options", writer, values);
     if (!tensors.empty()) {
       throw_not_capturable(
@@ -135,24 +135,18 @@ HOLDFAST_INLINE void prepare_options(
     Mismatches& mismatches) {
   SavedTensors none({});
   const at::Tensor parameter;
-  std::unique_ptr<optim::OptimizerOptions> other;
-  const bool known = with_known_options(live, [&](auto& typed) {
-    auto copy = std::make_unique<std::decay_t<decltype(typed)>>(typed);
-    FieldReader reader(saved, none, name + ".", parameter, -1, mismatches);
-    visit_fields(reader, *copy);
+  const Values before = capture_options(live);
+  std::unique_ptr<optim::OptimizerOptions> trial = live.clone();
+  FieldReader reader(saved, none, name + ".", parameter, -1, mismatches);
+  if (visit_options(reader, *trial)) {
     reader.report_unused();
-    other = std::move(copy);
-  });
-  if (known) {
-    restore.known.push_back({&live, std::move(other)});
+    restore.options.push_back({&live, std::move(trial), live.clone(), {}, {}});
     return;
   }
   const auto archive = [&](const Values& values) {
     return ArchiveReader(values, none, name + ".", at::Device(at::kCPU))
         .archive();
   };
-  const Values before = capture_options(live);
-  std::unique_ptr<optim::OptimizerOptions> trial = live.clone();
   read_archive(*trial, "the options", archive(saved));
   if (capture_options(*trial) != saved) {
     mismatches.push_back(
@@ -161,17 +155,18 @@ HOLDFAST_INLINE void prepare_options(
          "options that serialize() reads as it wrote them",
          "others"});
   }
-  restore.unknown.push_back({&live, archive(saved), archive(before)});
+  restore.options.push_back(
+      {&live, nullptr, nullptr, archive(saved), archive(before)});
 }
 
 HOLDFAST_INLINE std::unique_ptr<optim::OptimizerParamState> make_state(
     optim::Optimizer& optimizer,
-    const std::function<std::unique_ptr<optim::OptimizerParamState>()>& factory,
+    StateFactory factory,
     const std::string& type) {
   if (auto known = make_known_state(type)) {
     return known;
   }
-  if (factory) {
+  if (factory != nullptr) {
     auto made = factory();
     optim::OptimizerParamState& made_state = *made;
     if (type_name(typeid(made_state)) == type) {
@@ -187,9 +182,8 @@ HOLDFAST_INLINE std::unique_ptr<optim::OptimizerParamState> make_state(
 
 HOLDFAST_INLINE void prepare_states(
     optim::Optimizer& optimizer,
-    const std::vector<std::vector<Slot>>& slots,
-    const GroupMatch& match,
-    const std::function<std::unique_ptr<optim::OptimizerParamState>()>& factory,
+    const std::vector<std::string>& keys,
+    StateFactory factory,
     const Saved& saved,
     OptimizerRestore& restore,
     Mismatches& mismatches) {
@@ -198,42 +192,38 @@ HOLDFAST_INLINE void prepare_states(
   std::int64_t elements = -1;
   if (type == "torch::optim::LBFGSParamState") {
     elements = 0;
-    for (const std::vector<Slot>& group : slots) {
-      for (const Slot& slot : group) {
-        elements += slot.parameter.numel();
+    for (optim::OptimizerParamGroup& group : optimizer.param_groups()) {
+      for (const at::Tensor& parameter : group.params()) {
+        elements += parameter.numel();
       }
     }
   }
   SavedTensors tensors(saved.tensors);
-  std::set<std::string> used;
-  for (std::size_t g = 0; g < slots.size(); ++g) {
-    for (std::size_t p = 0; p < slots[g].size(); ++p) {
-      const Slot& slot = slots[g][p];
-      const std::string& key = match.keys[g][p];
+  NameIndex used;
+  std::size_t next = 0;
+  for (optim::OptimizerParamGroup& group : optimizer.param_groups()) {
+    for (const at::Tensor& parameter : group.params()) {
+      const std::string& key = keys[next++];
       const auto found = states.find(key);
-      if (found == states.end() || !used.insert(key).second) {
+      if (found == states.end() || !used.add(key)) {
         continue;
       }
       const Values& values = found->second.object(key);
       auto param_state = make_state(optimizer, factory, type);
-      const bool known = with_known_state(*param_state, [&](auto& typed) {
-        FieldReader reader(
-            values, tensors, key + ".", slot.parameter, elements, mismatches);
-        visit_fields(reader, typed);
+      FieldReader reader(
+          values, tensors, key + ".", parameter, elements, mismatches);
+      if (visit_state(reader, *param_state)) {
         reader.report_unused();
-      });
-      if (!known) {
-        ArchiveReader reader(
-            values, tensors, key + ".", slot.parameter.device());
-        read_archive(*param_state, "the parameter state", reader.archive());
+      } else {
+        ArchiveReader archive(values, tensors, key + ".", parameter.device());
+        read_archive(*param_state, "the parameter state", archive.archive());
       }
-      restore
-          .states[state_key<StateMap>(slot.parameter.unsafeGetTensorImpl())] =
+      restore.states[state_key<StateMap>(parameter.unsafeGetTensorImpl())] =
           std::move(param_state);
     }
   }
   for (const auto& item : states) {
-    if (used.count(item.first) == 0) {
+    if (!used.contains(item.first)) {
       mismatches.push_back(
           {ErrorCode::name_unexpected, item.first, "nothing", "a state"});
     }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <holdfast/libtorch/impl/name_index.ipp>
 #include <holdfast/libtorch/impl/optimizer_fields.ipp>
 #include <holdfast/libtorch/impl/tensor.ipp>
 #include <holdfast/state/checks.hpp>
@@ -8,17 +9,15 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
-#include <set>
 #include <string>
 #include <tuple>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 /// The writer and the reader that visit fields.
 namespace holdfast::detail {
 
-class FieldWriter {
+class FieldWriter final : public FieldVisitor {
  public:
   FieldWriter(
       Values& values,
@@ -30,40 +29,46 @@ class FieldWriter {
         prefix_(std::move(prefix)),
         device_(device) {}
 
-  void operator()(const std::string& name, bool value) {
+  void operator()(const char* name, bool& value) override {
     values_[name] = value;
   }
-  void operator()(const std::string& name, std::int64_t value) {
+  void operator()(const char* name, std::int64_t& value) override {
     values_[name] = value;
   }
-  void operator()(const std::string& name, double value) {
+  void operator()(const char* name, double& value) override {
     values_[name] = value;
   }
-  void operator()(
-      const std::string& name,
-      const std::tuple<double, double>& value) {
-    values_[name] = Value::Array{std::get<0>(value), std::get<1>(value)};
+  void operator()(const char* name, std::tuple<double, double>& value)
+      override {
+    Value::Array pair;
+    pair.push_back(std::get<0>(value));
+    pair.push_back(std::get<1>(value));
+    values_[name] = std::move(pair);
   }
-  void operator()(const std::string& name, const OptionalInteger& value) {
+  void operator()(const char* name, OptionalInteger& value) override {
     values_[name] = value.has_value() ? Value(*value) : Value();
   }
-  void operator()(const std::string& name, const OptionalText& value) {
+  void operator()(const char* name, OptionalText& value) override {
     values_[name] = value.has_value() ? Value(*value) : Value();
   }
+  void operator()(const char* name, at::Tensor& tensor) override {
+    write(name, tensor);
+  }
+  void operator()(const char* name, std::deque<at::Tensor>& list) override {
+    values_[name] = list.size();
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      write(std::string(name) + "." + std::to_string(i), list[i]);
+    }
+  }
+
   /// A tensor that is undefined leaves no trace.
-  void operator()(const std::string& name, const at::Tensor& tensor) {
+  void write(const std::string& name, const at::Tensor& tensor) {
     if (!tensor.defined()) {
       return;
     }
     tensors_.push_back({describe(tensor, prefix_ + name), source_of(tensor)});
     if (device_ && tensor.device() != *device_) {
       values_[name + ".device"] = tensor.device().str();
-    }
-  }
-  void operator()(const std::string& name, const std::deque<at::Tensor>& list) {
-    values_[name] = list.size();
-    for (std::size_t i = 0; i < list.size(); ++i) {
-      (*this)(name + "." + std::to_string(i), list[i]);
     }
   }
 
@@ -80,13 +85,13 @@ class SavedTensors {
   explicit SavedTensors(const std::vector<TensorInfo>& tensors)
       : infos_(tensors), fresh_(tensors.size()) {
     for (std::size_t i = 0; i < tensors.size(); ++i) {
-      by_name_.emplace(tensors[i].name, i);
+      by_name_.add(tensors[i].name, i);
     }
   }
 
   [[nodiscard]] const TensorInfo* find(const std::string& name) const {
-    const auto found = by_name_.find(name);
-    return found == by_name_.end() ? nullptr : &infos_[found->second];
+    const std::size_t* found = by_name_.find(name);
+    return found == nullptr ? nullptr : &infos_[*found];
   }
   at::Tensor allocate(const TensorInfo& info, at::Device device) {
     at::Tensor& fresh = fresh_[static_cast<std::size_t>(&info - infos_.data())];
@@ -111,10 +116,10 @@ class SavedTensors {
  private:
   const std::vector<TensorInfo>& infos_;
   std::vector<at::Tensor> fresh_;
-  std::unordered_map<std::string, std::size_t> by_name_;
+  NameIndex by_name_;
 };
 
-class FieldReader {
+class FieldReader final : public FieldVisitor {
  public:
   FieldReader(
       const Values& values,
@@ -130,15 +135,23 @@ class FieldReader {
         elements_(elements),
         mismatches_(mismatches) {}
 
-  template <class T>
-  std::enable_if_t<std::is_arithmetic_v<T>> operator()(
-      const std::string& name,
-      T& value) {
+  void operator()(const char* name, bool& value) override {
     if (const Value* saved = find(name)) {
-      value = saved->as<T>(prefix_ + name);
+      value = saved->as<bool>(prefix_ + name);
     }
   }
-  void operator()(const std::string& name, std::tuple<double, double>& value) {
+  void operator()(const char* name, std::int64_t& value) override {
+    if (const Value* saved = find(name)) {
+      value = saved->as<std::int64_t>(prefix_ + name);
+    }
+  }
+  void operator()(const char* name, double& value) override {
+    if (const Value* saved = find(name)) {
+      value = saved->as<double>(prefix_ + name);
+    }
+  }
+  void operator()(const char* name, std::tuple<double, double>& value)
+      override {
     if (const Value* saved = find(name)) {
       const Value::Array& pair = saved->array(prefix_ + name);
       if (pair.size() != 2) {
@@ -149,12 +162,11 @@ class FieldReader {
              std::to_string(pair.size())});
         return;
       }
-      value = std::make_tuple(
-          pair[0].as<double>(prefix_ + name),
-          pair[1].as<double>(prefix_ + name));
+      std::get<0>(value) = pair[0].as<double>(prefix_ + name);
+      std::get<1>(value) = pair[1].as<double>(prefix_ + name);
     }
   }
-  void operator()(const std::string& name, OptionalInteger& value) {
+  void operator()(const char* name, OptionalInteger& value) override {
     if (const Value* saved = find(name)) {
       value = OptionalInteger();
       if (saved->kind() != Value::Kind::null) {
@@ -162,7 +174,7 @@ class FieldReader {
       }
     }
   }
-  void operator()(const std::string& name, OptionalText& value) {
+  void operator()(const char* name, OptionalText& value) override {
     if (const Value* saved = find(name)) {
       value = OptionalText();
       if (saved->kind() != Value::Kind::null) {
@@ -170,29 +182,10 @@ class FieldReader {
       }
     }
   }
-  void operator()(const std::string& name, at::Tensor& tensor) {
-    tensor = at::Tensor();
-    const TensorInfo* info = tensors_.find(prefix_ + name);
-    if (info == nullptr) {
-      return;
-    }
-    if (!fits(*info)) {
-      mismatches_.push_back(
-          {ErrorCode::shape_mismatch,
-           info->name,
-           elements_ < 0 ? shape_text(parameter_.sizes().vec())
-                         : shape_text({elements_}),
-           shape_text(info->shape)});
-    }
-    at::Device device = parameter_.device();
-    const auto other = values_.find(name + ".device");
-    if (other != values_.end()) {
-      used_.insert(other->first);
-      device = device_or_host(other->second.text(prefix_ + name));
-    }
-    tensor = tensors_.allocate(*info, device);
+  void operator()(const char* name, at::Tensor& tensor) override {
+    tensor = read(name);
   }
-  void operator()(const std::string& name, std::deque<at::Tensor>& list) {
+  void operator()(const char* name, std::deque<at::Tensor>& list) override {
     list.clear();
     const Value* saved = find(name);
     if (saved == nullptr) {
@@ -200,21 +193,20 @@ class FieldReader {
     }
     const auto count = saved->as<std::uint32_t>(prefix_ + name);
     for (std::uint32_t i = 0; i < count; ++i) {
-      const std::string item = name + "." + std::to_string(i);
+      const std::string item = std::string(name) + "." + std::to_string(i);
       if (tensors_.find(prefix_ + item) == nullptr) {
         mismatches_.push_back(
             {ErrorCode::name_missing, prefix_ + item, "a tensor", "nothing"});
         return;
       }
-      list.emplace_back();
-      (*this)(item, list.back());
+      list.push_back(read(item));
     }
   }
 
   /// Values that no field asked for.
   void report_unused() {
     for (const auto& item : values_) {
-      if (used_.count(item.first) == 0) {
+      if (!used_.contains(item.first)) {
         mismatches_.push_back(
             {ErrorCode::name_unexpected,
              prefix_ + item.first,
@@ -232,8 +224,31 @@ class FieldReader {
           {ErrorCode::name_missing, prefix_ + name, "a value", "nothing"});
       return nullptr;
     }
-    used_.insert(name);
+    used_.add(name);
     return &found->second;
+  }
+
+  /// Undefined where there is none.
+  at::Tensor read(const std::string& name) {
+    const TensorInfo* info = tensors_.find(prefix_ + name);
+    if (info == nullptr) {
+      return {};
+    }
+    if (!fits(*info)) {
+      mismatches_.push_back(
+          {ErrorCode::shape_mismatch,
+           info->name,
+           elements_ < 0 ? shape_text(parameter_.sizes().vec())
+                         : "[" + std::to_string(elements_) + "]",
+           shape_text(info->shape)});
+    }
+    at::Device device = parameter_.device();
+    const auto other = values_.find(name + ".device");
+    if (other != values_.end()) {
+      used_.add(other->first);
+      device = device_or_host(other->second.text(prefix_ + name));
+    }
+    return tensors_.allocate(*info, device);
   }
 
   /// Moments have the parameter's shape; where a state spans all parameters
@@ -253,7 +268,7 @@ class FieldReader {
   const at::Tensor& parameter_;
   std::int64_t elements_;
   Mismatches& mismatches_;
-  std::set<std::string> used_;
+  NameIndex used_;
 };
 
 } // namespace holdfast::detail

@@ -40,8 +40,8 @@ class SchedulerRestore final : public Restore {
   void apply(const std::vector<const std::byte*>&) override {
     applied_ = true; // Before the call, which may throw halfway.
     try {
-      if (load) {
-        load(saved);
+      if (own) {
+        own.load(saved);
       }
     } catch (...) {
       undo();
@@ -55,8 +55,8 @@ class SchedulerRestore final : public Restore {
     }
     live_ = before_;
     try {
-      if (load) {
-        load(before);
+      if (own) {
+        own.load(before);
       }
     } catch (...) {
       // It refuses its own state; nothing better can be done.
@@ -64,7 +64,7 @@ class SchedulerRestore final : public Restore {
   }
 
   unsigned step_count = 0;
-  std::function<void(const Values&)> load;
+  OwnState own;
   Values saved;
   Values before;
 
@@ -76,22 +76,16 @@ class SchedulerRestore final : public Restore {
 
 class SchedulerPart final : public Part {
  public:
-  SchedulerPart(
-      std::function<torch::optim::LRScheduler*()> scheduler,
-      std::function<void()> restored,
-      OwnState own)
-      : scheduler_(std::move(scheduler)),
-        restored_(std::move(restored)),
-        own_(std::move(own)) {}
+  SchedulerPart(ObjectRef<torch::optim::LRScheduler> scheduler, OwnState own)
+      : scheduler_(scheduler), own_(own) {}
 
   [[nodiscard]] std::string kind() const override {
     return "scheduler";
   }
   [[nodiscard]] Stage stage() const override {
-    torch::optim::LRScheduler* scheduler = scheduler_();
-    return scheduler != nullptr && own_state(*scheduler).load
-        ? Stage::user
-        : Stage::scheduler;
+    torch::optim::LRScheduler* scheduler = scheduler_.get();
+    return scheduler != nullptr && own_state(*scheduler) ? Stage::user
+                                                         : Stage::scheduler;
   }
 
   [[nodiscard]] State capture(const Names&) override {
@@ -99,8 +93,7 @@ class SchedulerPart final : public Part {
     State state;
     state.values["type"] = c10::demangle(typeid(scheduler).name());
     state.values["step_count"] = StepCountMember::of(scheduler);
-    const OwnState own = own_state(scheduler);
-    if (own.save) {
+    if (const OwnState own = own_state(scheduler)) {
       state.values["own_state"] = own.save();
     }
     return state;
@@ -118,37 +111,35 @@ class SchedulerPart final : public Part {
           {ErrorCode::type_mismatch, "type", type, saved_type});
       return nullptr;
     }
-    auto restore =
-        std::make_unique<SchedulerRestore>(StepCountMember::of(scheduler));
+    auto* restore = new SchedulerRestore(StepCountMember::of(scheduler));
+    std::unique_ptr<Restore> owner(restore);
     restore->step_count =
         at(saved.values, "step_count").as<unsigned>("step_count");
     const OwnState own = own_state(scheduler);
     const auto found = saved.values.find("own_state");
-    if (static_cast<bool>(own.load) != (found != saved.values.end())) {
+    if (static_cast<bool>(own) != (found != saved.values.end())) {
       mismatches.push_back(
-          {own.load ? ErrorCode::name_missing : ErrorCode::name_unexpected,
+          {own ? ErrorCode::name_missing : ErrorCode::name_unexpected,
            "own_state",
-           own.load ? "an object" : "nothing",
-           own.load ? "nothing" : "an object"});
+           own ? "an object" : "nothing",
+           own ? "nothing" : "an object"});
       return nullptr;
     }
-    if (own.load) {
-      restore->load = own.load;
+    if (own) {
+      restore->own = own;
       restore->saved = found->second.object("own_state");
       restore->before = own.save();
     }
-    return restore;
+    return owner;
   }
 
   void restored() override {
-    if (restored_) {
-      restored_();
-    }
+    scheduler_.restored();
   }
 
   [[nodiscard]] std::vector<std::string> notes() const override {
-    torch::optim::LRScheduler* scheduler = scheduler_();
-    if (scheduler == nullptr || own_state(*scheduler).load ||
+    torch::optim::LRScheduler* scheduler = scheduler_.get();
+    if (scheduler == nullptr || own_state(*scheduler) ||
         typeid(*scheduler) == typeid(torch::optim::StepLR)) {
       return {};
     }
@@ -160,7 +151,7 @@ class SchedulerPart final : public Part {
 
  private:
   torch::optim::LRScheduler& object() const {
-    torch::optim::LRScheduler* scheduler = scheduler_();
+    torch::optim::LRScheduler* scheduler = scheduler_.get();
     if (scheduler == nullptr) {
       throw empty_scheduler_holder();
     }
@@ -168,30 +159,26 @@ class SchedulerPart final : public Part {
   }
 
   [[nodiscard]] OwnState own_state(torch::optim::LRScheduler& scheduler) const {
-    if (own_.load) {
+    if (own_) {
       return own_;
     }
-    if (auto* extra = dynamic_cast<ExtraState*>(&scheduler)) {
-      return {
-          [extra] { return extra->save_state(); },
-          [extra](const Values& values) {
-            extra->load_state(values);
-          }};
-    }
-    return {};
+    return {dynamic_cast<ExtraState*>(&scheduler), &save_extra, &load_extra};
+  }
+  static Values save_extra(void* extra) {
+    return static_cast<ExtraState*>(extra)->save_state();
+  }
+  static void load_extra(void* extra, const Values& values) {
+    static_cast<ExtraState*>(extra)->load_state(values);
   }
 
-  std::function<torch::optim::LRScheduler*()> scheduler_;
-  std::function<void()> restored_;
+  ObjectRef<torch::optim::LRScheduler> scheduler_;
   OwnState own_;
 };
 
 HOLDFAST_INLINE std::unique_ptr<Part> make_scheduler_part(
-    std::function<torch::optim::LRScheduler*()> scheduler,
-    std::function<void()> restored,
+    ObjectRef<torch::optim::LRScheduler> scheduler,
     OwnState own) {
-  return std::make_unique<SchedulerPart>(
-      std::move(scheduler), std::move(restored), std::move(own));
+  return std::unique_ptr<Part>(new SchedulerPart(scheduler, own));
 }
 
 #if HOLDFAST_HAS_PLATEAU_SCHEDULER
@@ -249,10 +236,7 @@ class PlateauRestore final : public Restore {
 
 class PlateauPart final : public Part {
  public:
-  PlateauPart(
-      std::function<Plateau*()> scheduler,
-      std::function<void()> restored)
-      : scheduler_(std::move(scheduler)), restored_(std::move(restored)) {}
+  explicit PlateauPart(ObjectRef<Plateau> scheduler) : scheduler_(scheduler) {}
 
   [[nodiscard]] std::string kind() const override {
     return "plateau scheduler";
@@ -278,39 +262,34 @@ class PlateauPart final : public Part {
     const auto integer = [&](const char* name) {
       return at(saved.values, name).as<int>(name);
     };
-    return std::make_unique<PlateauRestore>(
+    return std::unique_ptr<Restore>(new PlateauRestore(
         object(),
         PlateauState{
             at(saved.values, "best").as<float>("best"),
             integer("cooldown_counter"),
             integer("num_bad_epochs"),
-            integer("last_epoch")});
+            integer("last_epoch")}));
   }
 
   void restored() override {
-    if (restored_) {
-      restored_();
-    }
+    scheduler_.restored();
   }
 
  private:
   Plateau& object() const {
-    Plateau* scheduler = scheduler_();
+    Plateau* scheduler = scheduler_.get();
     if (scheduler == nullptr) {
       throw empty_scheduler_holder();
     }
     return *scheduler;
   }
 
-  std::function<Plateau*()> scheduler_;
-  std::function<void()> restored_;
+  ObjectRef<Plateau> scheduler_;
 };
 
 HOLDFAST_INLINE std::unique_ptr<Part> make_plateau_part(
-    std::function<Plateau*()> scheduler,
-    std::function<void()> restored) {
-  return std::make_unique<PlateauPart>(
-      std::move(scheduler), std::move(restored));
+    ObjectRef<Plateau> scheduler) {
+  return std::unique_ptr<Part>(new PlateauPart(scheduler));
 }
 
 #endif

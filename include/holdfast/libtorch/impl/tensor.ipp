@@ -218,10 +218,13 @@ describe(const at::Tensor& tensor, std::string name) {
 
 HOLDFAST_INLINE std::shared_ptr<const TensorSource> source_of(
     at::Tensor tensor) {
+  const TensorSource* source = nullptr;
   if (detail::is_plain_host_memory(tensor)) {
-    return std::make_shared<detail::HostSource>(std::move(tensor));
+    source = new detail::HostSource(std::move(tensor));
+  } else {
+    source = new detail::CopiedSource(std::move(tensor));
   }
-  return std::make_shared<detail::CopiedSource>(std::move(tensor));
+  return std::shared_ptr<const TensorSource>(source);
 }
 
 } // namespace holdfast

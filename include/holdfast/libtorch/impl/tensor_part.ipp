@@ -58,8 +58,15 @@ class TensorPart final : public Part {
 
 class TensorRestore final : public Restore {
  public:
-  TensorRestore(at::Tensor& live, at::Tensor fresh, bool defined)
-      : live_(live), fresh_(std::move(fresh)), defined_(defined) {}
+  TensorRestore(
+      at::Tensor& live,
+      at::Tensor fresh,
+      bool defined,
+      bool requires_grad)
+      : live_(live),
+        fresh_(std::move(fresh)),
+        defined_(defined),
+        requires_grad_(requires_grad) {}
 
   [[nodiscard]] std::byte* buffer(std::size_t) noexcept override {
     return row_major_memory(fresh_);
@@ -71,22 +78,21 @@ class TensorRestore final : public Restore {
       if (row_major_memory(fresh_) != bytes[0] || fresh_.numel() == 0) {
         overwrite(fresh_, bytes[0]);
       }
-      fresh_.set_requires_grad(requires_grad);
+      fresh_.set_requires_grad(requires_grad_);
       live_ = fresh_;
     } else {
       overwrite(live_, bytes[0]);
-      if (live_.is_leaf() && live_.requires_grad() != requires_grad) {
-        live_.set_requires_grad(requires_grad);
+      if (live_.is_leaf() && live_.requires_grad() != requires_grad_) {
+        live_.set_requires_grad(requires_grad_);
       }
     }
   }
-
-  bool requires_grad = false;
 
  private:
   at::Tensor& live_;
   at::Tensor fresh_;
   bool defined_;
+  bool requires_grad_;
 };
 
 /// The device of that name; the host where this machine has none.
@@ -124,14 +130,12 @@ HOLDFAST_INLINE std::unique_ptr<Restore> TensorPart::prepare(
       fresh = allocate(saved.tensors[0], device_or_host(device.text("device")));
     }
   }
-  auto restore =
-      std::make_unique<TensorRestore>(tensor_, std::move(fresh), defined);
-  restore->requires_grad = requires_grad;
-  return restore;
+  return std::unique_ptr<Restore>(
+      new TensorRestore(tensor_, std::move(fresh), defined, requires_grad));
 }
 
 HOLDFAST_INLINE std::unique_ptr<Part> make_tensor_part(at::Tensor& tensor) {
-  return std::make_unique<TensorPart>(tensor);
+  return std::unique_ptr<Part>(new TensorPart(tensor));
 }
 
 } // namespace holdfast::detail
