@@ -179,24 +179,58 @@ TEST_CASE(
 }
 
 TEST_CASE("rollback: a best of the line that was left is none", "[rollback]") {
+  const bool known = GENERATE(true, false); // at the checkpoint it goes to
+  CAPTURE(known);
   const auto disk = test::new_disk();
   ToyRun run(
       test::kRoot,
-      test::quiet_options(disk).save_every(steps(100)).keep_best("val_loss"));
+      Options()
+          .file_system(disk)
+          .lock_wait(std::chrono::seconds(0))
+          .save_every(steps(100))
+          .keep_best("val_loss")
+          .on_event({}));
   run.manager.resume();
   run.loader.begin();
   const auto step = [&](double loss) {
     run.train_batch(run.loader.next());
     run.manager.step({{"val_loss", loss}});
   };
-  step(5);
+  if (known) {
+    step(5);
+  } else {
+    run.manager.save();
+  }
   step(1); // the divergence looked like the best of all
   run.manager.rollback(2);
   REQUIRE(run.manager.running(epochs(1)));
   run.loader.begin();
+  if (known) {
+    step(6); // worse than what the new line came from
+    CHECK(run.manager.list().size() == 1);
+  }
   step(3);
   REQUIRE(run.manager.best("val_loss"));
   CHECK(run.manager.best("val_loss")->metrics.values().at("val_loss") == 3);
+}
+
+TEST_CASE(
+    "rollback: at once after a resume in mid-epoch, to an epoch's border",
+    "[rollback]") {
+  const auto disk = test::new_disk();
+  {
+    ToyRun run(test::kRoot, save_always(disk));
+    run.manager.resume();
+    CHECK_THROWS_AS(
+        train(run, 2, ToyRun::kSamples + 2, [] { throw ToyRun::Killed(); }),
+        ToyRun::Killed);
+  }
+  ToyRun run(test::kRoot, save_always(disk));
+  CHECK(run.manager.resume().checkpoint->progress.batch == 2);
+  // What was put aside for the loader's first begin is not of this state.
+  CHECK(run.manager.rollback(3).checkpoint->progress.batch == 0);
+  train(run, 3, -1, [] {});
+  CHECK(run.fingerprint() == uninterrupted(3));
 }
 
 TEST_CASE("rollback: a damaged one is passed over", "[rollback]") {
