@@ -6,6 +6,16 @@ include(Catch)
 option(HOLDFAST_TORCH_PCH
   "Torch tests share a precompiled torch/torch.h (0.7 GB in the build folder)" ON)
 
+# At -O0 the exhaustive tests spend most of their time in the library, and
+# optimising it lightly costs the compiler next to nothing more.
+option(HOLDFAST_TEST_OPTIMIZED
+  "Where the flags say -O0, the library under test and the longest tests are compiled with -O1" ON)
+set(holdfast_test_optimization)
+if(HOLDFAST_TEST_OPTIMIZED AND CMAKE_CXX_FLAGS MATCHES "(^| )-O0( |$)")
+  set(holdfast_test_optimization -O1)
+  target_compile_options(holdfast_core_compiled PRIVATE ${holdfast_test_optimization})
+endif()
+
 # Tests that need a Python with numpy and safetensors find it in the
 # environment variable HOLDFAST_PYTHON.
 if(NOT DEFINED HOLDFAST_PYTHON)

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <support/catch.hpp>
+#include <support/effort.hpp>
 #include <support/manual_clock.hpp>
 #include <support/random.hpp>
 #include <support/toy_run.hpp>

@@ -1,4 +1,5 @@
 #include <support/catch.hpp>
+#include <support/effort.hpp>
 #include <support/manual_clock.hpp>
 #include <support/random.hpp>
 #include <support/toy_run.hpp>
@@ -713,13 +714,14 @@ class Walk {
 
 TEST_CASE("store against the model: a thousand random histories", "[model]") {
   const std::uint64_t seed = test::seed();
-  std::printf(
-      "store against the model: seed %llu\n",
-      static_cast<unsigned long long>(seed));
   std::array<std::uint64_t, 32> done{};
   std::mt19937_64 random(seed);
-  constexpr int walks = 1200;
-  for (int i = 0; i < walks; ++i) {
+  const std::uint64_t walks = 1200 / test::one_in(4);
+  std::printf(
+      "store against the model: seed %llu, %llu histories\n",
+      static_cast<unsigned long long>(seed),
+      static_cast<unsigned long long>(walks));
+  for (std::uint64_t i = 0; i < walks; ++i) {
     Rules rules;
     rules.keep_last = static_cast<std::uint8_t>(1 + i % 2);
     rules.keep_best = i % 4 < 2;

@@ -787,6 +787,21 @@ TEST_CASE("memory file system: helpers damage for good", "[testing]") {
     CHECK(code_of([&] { disk.remove("r/none"); }) == "not_found");
     CHECK(code_of([&] { (void)disk.read_file("r"); }) == "io_error");
   }
+  SECTION("names with changes pending") {
+    root->rename("g", "h");
+    leave_file(*root, "new", "1");
+    disk.move("r/h", "s/h");
+    root->rename("new", "newer");
+    disk.copy("r/d", "r/g");
+    CHECK(
+        lost()->list_all() ==
+        Paths{"r/", "r/d/", "r/d/f", "r/g/", "r/g/f", "r/newer", "s/", "s/h"});
+    disk.move("s/h", "r/newer");
+    CHECK(
+        lost()->list_all() ==
+        Paths{"r/", "r/d/", "r/d/f", "r/g/", "r/g/f", "r/newer", "s/"});
+    CHECK(lost()->read_text("r/newer") == "xyz");
+  }
   SECTION("unreadable files") {
     disk.set_unreadable("r/g", EIO);
     CHECK(code_of([&] { (void)get_file(*root, "g"); }) == "io_error");

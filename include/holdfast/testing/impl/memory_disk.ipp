@@ -193,15 +193,27 @@ struct MemoryDisk {
     record(directory, std::move(change));
   }
 
+  /// Makes one name of a directory durable: what it is now, or that it is gone.
+  static void sync_name(MemoryNode& directory, const std::string& name) {
+    const auto found = directory.entries.find(name);
+    if (found == directory.entries.end()) {
+      directory.durable_entries.erase(name);
+    } else {
+      directory.durable_entries[name] = found->second;
+    }
+  }
+
+  /// Costs what is pending, not what is there: directories may be large.
   void sync_directory(NodeId directory) {
     MemoryNode& node = at(directory);
-    const bool removed = std::any_of(
-        node.pending_names.begin(),
-        node.pending_names.end(),
-        [](const NameChange& change) {
-          return change.kind != NameChange::Kind::add;
-        });
-    node.durable_entries = node.entries;
+    bool removed = false;
+    for (const NameChange& change : node.pending_names) {
+      removed = removed || change.kind != NameChange::Kind::add;
+      sync_name(node, change.name);
+      if (change.kind == NameChange::Kind::rename) {
+        sync_name(node, change.from);
+      }
+    }
     node.pending_names.clear();
     if (removed) {
       forget_unreachable();

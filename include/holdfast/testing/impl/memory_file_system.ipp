@@ -260,9 +260,11 @@ HOLDFAST_INLINE void MemoryFileSystem::move(
   if (disk_->at(target).entries.count(new_name) != 0) {
     detail::unlink_tree(*disk_, target, new_name);
   }
-  disk_->at(source).entries.erase(old_name);
+  detail::MemoryNode& left = disk_->at(source);
+  left.entries.erase(old_name);
   disk_->at(target).entries[new_name] = id;
-  disk_->at(target).durable_entries[new_name] = id;
+  detail::MemoryDisk::sync_name(disk_->at(target), new_name);
+  detail::MemoryDisk::sync_name(left, old_name);
   disk_->sync_directory(source);
   disk_->sync_directory(target);
 }
@@ -280,6 +282,7 @@ HOLDFAST_INLINE void MemoryFileSystem::copy(
   detail::link_copies(*disk_, clone);
   detail::sync_below(*disk_, clone);
   disk_->at(directory).entries[name] = clone;
+  detail::MemoryDisk::sync_name(disk_->at(directory), name);
   disk_->sync_directory(directory);
 }
 
