@@ -25,11 +25,15 @@ class History {
 
   /// Only checkpoints of this run are counted, ever.
   void set_run(std::string run_id) {
+    if (run_id != run_id_) {
+      manifests_.clear(); // they tell whose they are by the former one
+    }
     run_id_ = std::move(run_id);
   }
   /// This process committed or fully verified `sequence`.
   void mark_valid(std::uint64_t sequence) {
     valid_.insert(sequence);
+    excluded_.erase(sequence);
   }
   /// `sequence` is unconfirmed or was passed over: nothing to rely on.
   void exclude(std::uint64_t sequence) {

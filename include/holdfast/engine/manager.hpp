@@ -75,12 +75,23 @@ class Manager {
   /// the newest; one of those that turns out to be damaged is passed over for
   /// the next older one. Restores all parts, random state and loaders included,
   /// and begins a new line, durable before anything changes: what came after is
-  /// abandoned, not deleted. All or nothing, as for `resume()`.
+  /// abandoned, and neither deleted nor counted by retention.
+  ///
+  /// All or nothing, as for `resume()`. Only where an object's `on_restored()`
+  /// throws, or the disk refuses to take the line back, the manager lets go of
+  /// the directory: from then on every call says `not_resumed`.
   ///
   /// Ranges of attached loaders end: leave the loop's body, and `running()`
-  /// goes on from there; until then `step()` throws `rolled_back` and
-  /// `epoch_done()` is false. A later `resume()`, `start_fresh(tag)` or
-  /// `resume_from(..., tag)` of the same job goes on from here as well.
+  /// goes on from there; until then `epoch_done()` is false, and `step()`
+  /// throws `rolled_back` until a range begins. Without an attached loader
+  /// nothing tells the batch at hand from the next one: leave the body all the
+  /// same.
+  ///
+  /// The same data and the same random numbers come again, so change something
+  /// (a learning rate, the batches that are skipped) or it ends as before. The
+  /// gradient of a bare tensor part is not reset. A later `resume()`,
+  /// `start_fresh(tag)` or `resume_from(..., tag)` of the same job goes on from
+  /// here.
   ResumeReport rollback(const std::string& checkpoint);
   ResumeReport rollback(std::size_t count = 1);
 

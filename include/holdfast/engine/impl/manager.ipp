@@ -78,7 +78,8 @@ struct Manager::State final : LoopControl {
   bool stop_saved = false; ///< A step has been saved because the run ends.
   bool told_to_stop = false; ///< running() said false, and no step followed.
   bool epoch_cut = false; ///< end_epoch() was ignored: its epoch is not over.
-  bool range_left = false; ///< A rollback ended the range that is being run.
+  bool rolled_back = false; ///< And running() has not been asked since.
+  bool range_left = false; ///< By a rollback, and no other has begun since.
   bool spoiled = false; ///< Restored by a resume that failed all the same.
   /// After a resume in mid-epoch: to be put back at the next begin.
   std::optional<RandomSnapshot> random_at_begin;
@@ -169,12 +170,15 @@ struct Manager::State final : LoopControl {
       std::uint64_t origin,
       const std::string& tag) const;
   [[nodiscard]] CheckpointName named_checkpoint(const std::string& text) const;
+  SearchResult find_named(const CheckpointName& named, const Catalog& catalog);
   ResumeReport branch_at(
-      const std::vector<CheckpointName>& candidates,
+      SearchResult result,
       const Catalog& catalog,
       const std::string& tag,
       bool rollback);
-  ResumeReport roll_back(const std::vector<CheckpointName>& candidates);
+  ResumeReport roll_back(
+      const std::function<SearchResult(const Catalog&)>& find);
+  void return_to(const Catalog& former);
 
   // engine/impl/manager_save.ipp
   [[nodiscard]] Values engine_values() const;
@@ -232,6 +236,7 @@ HOLDFAST_INLINE void Manager::step(const Metrics& metrics) {
         "the batch at hand belongs to what was rolled back: leave the body of "
         "the loop, and ask running()");
   }
+  state.rolled_back = false;
   state.progress.samples += state.sources.commit();
   ++state.progress.step;
   ++state.progress.batch;
@@ -290,7 +295,7 @@ HOLDFAST_INLINE bool Manager::running(Steps goal) {
 
 HOLDFAST_INLINE bool Manager::epoch_done() const {
   state_->require_resumed();
-  if (state_->range_left) {
+  if (state_->rolled_back) {
     return false;
   }
   if (!state_->stopping()) {

@@ -68,70 +68,91 @@ Manager::State::named_checkpoint(const std::string& text) const {
   return CheckpointName{parsed.sequence, parsed.step, split.name};
 }
 
-/// Prepares the first usable one of `candidates`, begins a line there, and
-/// applies it. The line is durable before anything changes: a crash right after
-/// must not fall back into the one that was left.
-HOLDFAST_INLINE ResumeReport Manager::State::branch_at(
-    const std::vector<CheckpointName>& candidates,
-    const Catalog& catalog,
-    const std::string& tag,
-    bool rollback) {
-  for (const CheckpointName& candidate : candidates) {
-    for (const std::string& name : catalog.foreign) {
-      if (name == candidate.name) {
-        ErrorDetails details;
-        details.path = root->path() + "/" + name;
-        details.message =
-            "its number is not its own, so no later resume finds it";
-        throw Error(ErrorCode::foreign, std::move(details));
-      }
+/// The one checkpoint that was asked for, prepared; its own verdict is thrown.
+HOLDFAST_INLINE SearchResult Manager::State::find_named(
+    const CheckpointName& named,
+    const Catalog& catalog) {
+  for (const std::string& name : catalog.foreign) {
+    if (name == named.name) {
+      ErrorDetails details;
+      details.path = root->path() + "/" + name;
+      details.message =
+          "its number is not its own, so no later resume finds it";
+      throw Error(ErrorCode::foreign, std::move(details));
     }
   }
   SearchResult result =
-      search(*root, candidates, parts, Unregistered::refused, *settings.clock);
+      search(*root, {named}, parts, Unregistered::refused, *settings.clock);
   if (!result.found) {
-    if (candidates.size() != 1) {
-      throw_nothing_usable(*root, result.passed_over);
-    }
     const PassedOver& other = result.passed_over.front();
     ErrorDetails details;
-    details.path = root->path() + "/" + candidates.front().name;
+    details.path = root->path() + "/" + named.name;
     details.message = other.reason;
     throw Error(code_of(other.verdict), std::move(details));
   }
+  return result;
+}
+
+/// Begins a line at what was found, and applies it. The line is durable before
+/// anything changes: a crash right after must not fall back into the one that
+/// was left.
+HOLDFAST_INLINE ResumeReport Manager::State::branch_at(
+    SearchResult result,
+    const Catalog& catalog,
+    const std::string& tag,
+    bool rollback) {
   static_cast<void>(detail::engine_state(*root, *result.found));
   line =
       writer->begin_line(result.found->name.sequence, tag, rollback).sequence;
   return begin_at(std::move(result), catalog);
 }
 
-/// Goes back inside the running process. If it fails, everything is as it was;
-/// where objects were restored and then something of the user's threw, the
-/// manager lets go of the directory, because a save would mix two states.
-HOLDFAST_INLINE ResumeReport
-Manager::State::roll_back(const std::vector<CheckpointName>& candidates) {
+/// Goes back inside the running process. If it fails, everything is as it was,
+/// the line on the disk included. Where that cannot be had - objects were
+/// restored and then something of the user's threw, or the disk fails for good
+/// - the manager lets go of the directory: a save would mix two states.
+HOLDFAST_INLINE ResumeReport Manager::State::roll_back(
+    const std::function<SearchResult(const Catalog&)>& find) {
+  // A loader that took another's place is attached before its position is
+  // restored, which would put it at the start.
+  sources.refresh(*this, progress.epoch);
+  const std::string this_run = run_id;
   const std::int64_t this_attempt = attempt;
+  const Catalog former = scan(*root);
   RandomSnapshot before(parts, RandomSnapshot::Positions::taken);
   try {
-    ResumeReport report = branch_at(candidates, scan(*root), {}, true);
-    attempt = this_attempt; // the process is the same
-    started_at = settings.clock->monotonic_seconds();
-    best_values.clear();
-    best_known = false;
-    stop_saved = false;
-    told_to_stop = false;
-    epoch_cut = false;
+    ResumeReport report = branch_at(find(former), former, {}, true);
+    if (run_id == this_run) {
+      attempt = this_attempt; // the process is the same
+    }
+    rolled_back = true;
     range_left = !sources.empty();
     return report;
   } catch (...) {
     const std::exception_ptr error = std::current_exception();
-    if (spoiled) {
+    try {
+      if (spoiled) {
+        close();
+      } else {
+        before.put_back();
+        return_to(former);
+      }
+    } catch (...) {
       close();
-    } else {
-      before.put_back();
     }
     std::rethrow_exception(error);
   }
+}
+
+/// Takes back a line that a failed rollback has left on the disk.
+HOLDFAST_INLINE void Manager::State::return_to(const Catalog& former) {
+  if (scan(*root).current_line() == former.current_line()) {
+    return;
+  }
+  const std::vector<CheckpointName> newest_first = former.search_order();
+  const std::uint64_t newest =
+      newest_first.empty() ? 0 : newest_first.front().sequence;
+  line = writer->begin_line(newest, {}, true).sequence;
 }
 
 HOLDFAST_INLINE ResumeReport Manager::start_fresh(const std::string& tag) {
@@ -153,19 +174,26 @@ Manager::resume_from(const std::string& checkpoint, const std::string& tag) {
     detail::require_tag(tag);
   }
   State& state = *state_;
+  state.require_not_resumed();
   static_cast<void>(state.named_checkpoint(checkpoint)); // before the disk
   return state.take([&] {
     const CheckpointName wanted = state.named_checkpoint(checkpoint);
     if (state.continues(state.writer->asked_line(), wanted.sequence, tag)) {
       return state.go_on();
     }
-    return state.branch_at({wanted}, scan(*state.root), tag, false);
+    const Catalog catalog = scan(*state.root);
+    return state.branch_at(
+        state.find_named(wanted, catalog), catalog, tag, false);
   });
 }
 
 HOLDFAST_INLINE ResumeReport Manager::rollback(const std::string& checkpoint) {
-  state_->require_resumed();
-  return state_->roll_back({state_->named_checkpoint(checkpoint)});
+  State& state = *state_;
+  state.require_resumed();
+  const CheckpointName wanted = state.named_checkpoint(checkpoint);
+  return state.roll_back([&](const Catalog& catalog) {
+    return state.find_named(wanted, catalog);
+  });
 }
 
 HOLDFAST_INLINE ResumeReport Manager::rollback(std::size_t count) {
@@ -181,7 +209,19 @@ HOLDFAST_INLINE ResumeReport Manager::rollback(std::size_t count) {
   for (std::size_t i = infos.size() - count + 1; i-- > 0;) {
     candidates.push_back({infos[i].sequence, infos[i].step, infos[i].name});
   }
-  return state_->roll_back(candidates);
+  State& state = *state_;
+  return state.roll_back([&](const Catalog&) {
+    SearchResult result = search(
+        *state.root,
+        candidates,
+        state.parts,
+        Unregistered::refused,
+        *state.settings.clock);
+    if (!result.found) {
+      throw_nothing_usable(*state.root, result.passed_over);
+    }
+    return result;
+  });
 }
 
 } // namespace holdfast

@@ -124,6 +124,13 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
   progress = manifest.progress;
   last_saved = manifest.progress;
   elapsed_before = manifest.progress.elapsed_seconds;
+  started_at = settings.clock->monotonic_seconds();
+  // What a former life or line of this manager has left.
+  best_values.clear();
+  best_known = false;
+  stop_saved = false;
+  told_to_stop = false;
+  epoch_cut = false;
   run_id = manifest.run_id;
   attempt = manifest.attempt + 1;
   resumed_from = CheckpointIdentity{manifest.sequence, manifest.id};

@@ -166,7 +166,7 @@ HOLDFAST_INLINE void Manager::State::save_if_due(
 /// trained last is on the disk, or that it is not is thrown: no later save will
 /// tell.
 HOLDFAST_INLINE bool Manager::State::ask_running() {
-  range_left = false;
+  rolled_back = false;
   if (!sources.ahead()) {
     see_stop_request();
     sources.refresh(*this, progress.epoch);

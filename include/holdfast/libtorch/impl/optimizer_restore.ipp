@@ -138,7 +138,10 @@ HOLDFAST_INLINE void prepare_options(
   const Values before = capture_options(live);
   std::unique_ptr<optim::OptimizerOptions> trial = live.clone();
   FieldReader reader(saved, none, name + ".", parameter, -1, mismatches);
-  if (visit_options(reader, *trial)) {
+  // A type that inherits its clone() from one of LibTorch's is cut down to it.
+  const optim::OptimizerOptions& cloned = *trial;
+  const bool is_whole = typeid(cloned) == typeid(live);
+  if (is_whole && visit_options(reader, *trial)) {
     reader.report_unused();
     restore.options.push_back({&live, std::move(trial), live.clone(), {}, {}});
     return;
