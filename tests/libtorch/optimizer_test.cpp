@@ -440,6 +440,26 @@ TEST_CASE("optimizer: one of the user's own goes on, its members too") {
   }
 }
 
+TEST_CASE("optimizer: options that inherit LibTorch's clone() are restored") {
+  struct WarmOptions : optim::SGDOptions { // clone() gives plain SGDOptions
+    using SGDOptions::SGDOptions;
+  };
+  Network network;
+  optim::SGD sgd(network->parameters(), optim::SGDOptions(0.1));
+  sgd.param_groups()[0].set_options(std::make_unique<WarmOptions>(0.5));
+  auto& live = static_cast<WarmOptions&>(sgd.param_groups()[0].options());
+  live.momentum(0.75);
+  Parts parts;
+  add(parts, "model", network);
+  add(parts, "optimizer", sgd);
+  const Snapshot saved = capture(parts);
+  live.lr(0.25);
+  live.momentum(0);
+  REQUIRE(text_of(restore(saved, parts)) == "");
+  CHECK(live.lr() == 0.5);
+  CHECK(live.momentum() == 0.75);
+}
+
 TEST_CASE("optimizer: an extra state refused halfway is taken back") {
   torch::nn::Linear layer(2, 2);
   Sign<SignState> sign(layer->parameters());
