@@ -175,7 +175,7 @@ TEST_CASE(
   const std::uint64_t operations = operations_of_the_script();
   const int errors[] = {EIO, ENOSPC, EACCES, EROFS, ENOSYS, ESTALE};
   const std::uint64_t every = one_in(std::size(errors));
-  const std::uint64_t which = GENERATE(0, 1, 2, 3, 4, 5);
+  const std::uint64_t which = GENERATE(0U, 1U, 2U, 3U, 4U, 5U);
   const int system_error = errors[which];
   CAPTURE(system_error);
   std::uint64_t struck = 0;
@@ -193,7 +193,7 @@ TEST_CASE(
   const std::uint64_t operations = operations_of_the_script();
   const int errors[] = {EIO, ENOSPC, EACCES, EROFS};
   const std::uint64_t every = one_in(std::size(errors));
-  const std::uint64_t which = GENERATE(0, 1, 2, 3);
+  const std::uint64_t which = GENERATE(0U, 1U, 2U, 3U);
   const int system_error = errors[which];
   CAPTURE(system_error);
   const Operations kinds = system_error == EIO || system_error == EACCES
