@@ -1,6 +1,7 @@
 #pragma once
 
 #include <holdfast/engine/impl/manager_resume.ipp>
+#include <holdfast/engine/impl/search.ipp>
 
 // Going back on purpose: each way begins a new line, and deletes nothing.
 
@@ -48,7 +49,7 @@ HOLDFAST_INLINE bool Manager::State::continues(
 }
 
 /// The checkpoint of this directory that a user calls `text`, its path or its
-/// name; `invalid_argument`, or `foreign` where a resume would never find it.
+/// name; `invalid_argument` if it is none.
 HOLDFAST_INLINE CheckpointName
 Manager::State::named_checkpoint(const std::string& text) const {
   const SplitPath split = split_path(text);
@@ -68,14 +69,15 @@ Manager::State::named_checkpoint(const std::string& text) const {
   return CheckpointName{parsed.sequence, parsed.step, split.name};
 }
 
-/// The one checkpoint that was asked for, prepared; its own verdict is thrown.
+/// The one checkpoint that was asked for, prepared; its own verdict is thrown,
+/// and `foreign` for one that no later resume would find.
 HOLDFAST_INLINE SearchResult Manager::State::find_named(
     const CheckpointName& named,
     const Catalog& catalog) {
   for (const std::string& name : catalog.foreign) {
     if (name == named.name) {
       ErrorDetails details;
-      details.path = root->path() + "/" + name;
+      details.path = detail::checkpoint_path(*root, named);
       details.message =
           "its number is not its own, so no later resume finds it";
       throw Error(ErrorCode::foreign, std::move(details));
@@ -86,7 +88,7 @@ HOLDFAST_INLINE SearchResult Manager::State::find_named(
   if (!result.found) {
     const PassedOver& other = result.passed_over.front();
     ErrorDetails details;
-    details.path = root->path() + "/" + named.name;
+    details.path = detail::checkpoint_path(*root, named);
     details.message = other.reason;
     throw Error(code_of(other.verdict), std::move(details));
   }
