@@ -1,10 +1,20 @@
 #include <support/catch.hpp>
+#include <support/effort.hpp>
+#include <support/random.hpp>
 
 #include <holdfast/format/json_walk.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include <clocale>
+#include <cmath>
+#include <cstdint>
+#include <iterator>
 #include <locale>
+#include <random>
 #include <string>
+#include <string_view>
+#include <vector>
 
 using namespace holdfast;
 using holdfast::test::code_of;
@@ -196,4 +206,126 @@ TEST_CASE("json_walk: reals are read the same in every locale", "[format]") {
     }
   }
   std::setlocale(LC_NUMERIC, before.c_str());
+}
+
+namespace {
+
+/// What nlohmann's parser, an independent one, hears in a text.
+struct Reference {
+  Protocol protocol;
+  bool malformed = false;
+
+  bool null() {
+    protocol.null();
+    return true;
+  }
+  bool boolean(bool value) {
+    protocol.boolean(value);
+    return true;
+  }
+  bool number_integer(std::int64_t value) {
+    protocol.negative(value);
+    return true;
+  }
+  bool number_unsigned(std::uint64_t value) {
+    protocol.natural(value);
+    return true;
+  }
+  bool number_float(double value, const std::string&) {
+    protocol.real(value);
+    return true;
+  }
+  bool string(std::string& value) {
+    protocol.text(value);
+    return true;
+  }
+  bool binary(std::vector<std::uint8_t>&) {
+    return false;
+  }
+  bool start_object(std::size_t) {
+    protocol.begin_object();
+    return true;
+  }
+  bool key(std::string& name) {
+    protocol.key(name);
+    return true;
+  }
+  bool end_object() {
+    protocol.end_object();
+    return true;
+  }
+  bool start_array(std::size_t) {
+    protocol.begin_array();
+    return true;
+  }
+  bool end_array() {
+    protocol.end_array();
+    return true;
+  }
+  template <class Exception>
+  bool parse_error(
+      std::size_t,
+      const std::string&,
+      const Exception& exception) {
+    constexpr int kNumberOverflow = 406;
+    malformed = exception.id != kNumberOverflow;
+    return false;
+  }
+};
+
+} // namespace
+
+TEST_CASE("json_walk: hears what another parser hears", "[format]") {
+  const std::string_view seeds[] = {
+      R"({"a":[1,-2,3.5e-7,"x\u00e9\ud83d\ude00\n"],"b":{"c":true},"d":null})",
+      R"([[],{},[{"":""}],-0.0,0,10,1E+2,"\"\\\/\b\f\n\r\t",false])",
+      R"( { "long" : "abcdefghijklmnopqrstuvwxyz" , "n" : 18446744073709551615 } )",
+      "[\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\",-9223372036854775808,1e308]"};
+  constexpr std::string_view kBytes =
+      "{}[]:,\"\\/bfnrtu0123456789abcdefABCDEF+-.eE \t\n\rtruefalsenull\x01\x7f"
+      "\x80\xbf\xc3\xa9\xed\xa0\xe2\xf0\x9f\xff";
+  const std::uint64_t from_seed = test::seed();
+  CAPTURE(from_seed);
+  std::mt19937_64 engine(from_seed);
+  int accepted = 0;
+  int refused = 0;
+  for (std::uint64_t left = 200'000 / test::one_in(10); left != 0; --left) {
+    std::string text(seeds[engine() % std::size(seeds)]);
+    for (std::uint64_t edits = engine() % 4; edits != 0; --edits) {
+      const std::size_t at = engine() % (text.size() + 1);
+      const char byte = kBytes[engine() % kBytes.size()];
+      switch (engine() % 4) {
+        case 0:
+          text.insert(at, 1, byte);
+          break;
+        case 1:
+          text.erase(at, 1 + engine() % 3);
+          break;
+        case 2:
+          text.resize(at);
+          break;
+        default:
+          text.replace(at, 1, 1, byte);
+      }
+    }
+    Reference reference;
+    nlohmann::json::sax_parse(text.begin(), text.end(), &reference);
+    Protocol protocol;
+    const std::string code =
+        code_of([&] { walk_json(text, JsonLimits(), protocol); });
+    CAPTURE(text);
+    if (code == "no error") {
+      ++accepted;
+      REQUIRE_FALSE(reference.malformed);
+      REQUIRE(protocol.heard == reference.protocol.heard);
+      REQUIRE(protocol.reals == reference.protocol.reals);
+    } else if (code == "malformed_json") {
+      ++refused;
+      REQUIRE(reference.malformed);
+    } else {
+      REQUIRE(code == "malformed_value"); // a number: the tests above
+    }
+  }
+  CHECK(accepted > 1000);
+  CHECK(refused > 1000);
 }
