@@ -193,6 +193,15 @@ TEST_CASE("text: sizes are rounded to tenths of decimal units", "[base]") {
   CHECK(format_bytes(std::numeric_limits<std::uint64_t>::max()) == "18.4 EB");
 }
 
+TEST_CASE("text: numbers for people have four digits", "[base]") {
+  CHECK(format_number(0) == "0");
+  CHECK(format_number(0.5) == "0.5");
+  CHECK(format_number(-2.30259) == "-2.303");
+  CHECK(format_number(3.14159e-7) == "3.142e-07");
+  CHECK(format_number(1e300) == "1e+300");
+  CHECK(format_number(std::numeric_limits<double>::infinity()) == "inf");
+}
+
 TEST_CASE("text: numbers do not follow the locale", "[base]") {
   // Whatever the environment sets; the classic one where it sets nothing.
   const std::string before = std::setlocale(LC_ALL, nullptr);
@@ -200,6 +209,7 @@ TEST_CASE("text: numbers do not follow the locale", "[base]") {
     if (std::setlocale(LC_ALL, name) != nullptr) {
       CHECK(zero_padded(1234567, 6) == "1234567");
       CHECK(format_bytes(1'234'567) == "1.2 MB");
+      CHECK(format_number(0.25) == "0.25");
       CHECK(parse_decimal("1234567").value() == 1234567);
     }
   }

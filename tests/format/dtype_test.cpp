@@ -2,6 +2,9 @@
 
 #include <holdfast/format/dtype.hpp>
 
+#include <cmath>
+#include <cstdint>
+#include <cstring>
 #include <limits>
 #include <string>
 
@@ -123,4 +126,36 @@ TEST_CASE("dtype: row-major strides", "[format]") {
   CHECK(row_major_strides({2, 3, 4}) == Shape{12, 4, 1});
   CHECK(row_major_strides({2, 0, 4}) == Shape{4, 4, 1});
   CHECK(row_major_strides({kMax, kMax, kMax}).size() == 3);
+}
+
+TEST_CASE("dtype: elements as numbers", "[format]") {
+  const auto value = [](DType dtype, auto number) {
+    std::byte bytes[sizeof(number)];
+    std::memcpy(bytes, &number, sizeof(number));
+    return element_value(dtype, bytes);
+  };
+  CHECK(value(DType::boolean, std::uint8_t{1}) == 1.0);
+  CHECK(value(DType::i8, std::int8_t{-3}) == -3.0);
+  CHECK(value(DType::u8, std::uint8_t{200}) == 200.0);
+  CHECK(value(DType::i16, std::int16_t{-300}) == -300.0);
+  CHECK(value(DType::u16, std::uint16_t{60000}) == 60000.0);
+  CHECK(value(DType::i32, std::int32_t{-70000}) == -70000.0);
+  CHECK(value(DType::u32, std::uint32_t{3'000'000'000}) == 3e9);
+  CHECK(value(DType::i64, std::int64_t{-5'000'000'000}) == -5e9);
+  CHECK(value(DType::u64, std::uint64_t{1} << 63) == 9223372036854775808.0);
+  CHECK(value(DType::f32, 0.1F) == static_cast<double>(0.1F));
+  CHECK(value(DType::f64, 0.1) == 0.1);
+  // IEEE 754 binary16: 1, -2, 65504, the smallest normal and subnormal ones.
+  CHECK(value(DType::f16, std::uint16_t{0x3C00}) == 1.0);
+  CHECK(value(DType::f16, std::uint16_t{0xC000}) == -2.0);
+  CHECK(value(DType::f16, std::uint16_t{0x7BFF}) == 65504.0);
+  CHECK(value(DType::f16, std::uint16_t{0x0400}) == std::ldexp(1.0, -14));
+  CHECK(value(DType::f16, std::uint16_t{0x0001}) == std::ldexp(1.0, -24));
+  CHECK(std::isinf(*value(DType::f16, std::uint16_t{0x7C00})));
+  CHECK(std::isnan(*value(DType::f16, std::uint16_t{0x7E00})));
+  CHECK(std::signbit(*value(DType::f16, std::uint16_t{0x8000})));
+  CHECK(value(DType::bf16, std::uint16_t{0x3F80}) == 1.0);
+  CHECK(value(DType::bf16, std::uint16_t{0xC049}) == -3.140625);
+  CHECK_FALSE(value(DType::f8_e4m3, std::uint8_t{1}));
+  CHECK_FALSE(value(DType::c64, std::uint64_t{1}));
 }

@@ -43,6 +43,10 @@ struct SplitPath {
 /// "1.2 GB", "640 bytes": for people, decimal units.
 [[nodiscard]] std::string format_bytes(std::uint64_t bytes);
 
+/// Four significant digits, "0.4123", "3.1e-07": for people; independent of the
+/// locale.
+[[nodiscard]] std::string format_number(double number);
+
 } // namespace holdfast
 
 #if HOLDFAST_HEADER_ONLY

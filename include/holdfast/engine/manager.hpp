@@ -7,6 +7,7 @@
 #include <holdfast/base/units.hpp>
 #include <holdfast/engine/checkpoint_info.hpp>
 #include <holdfast/engine/options.hpp>
+#include <holdfast/engine/probe.hpp>
 #include <holdfast/engine/report.hpp>
 #include <holdfast/engine/save_handle.hpp>
 #include <holdfast/policy/retention.hpp>
@@ -47,6 +48,35 @@ class Manager {
     add_part(std::move(name), make_part(object));
   }
   void add_part(std::string name, std::unique_ptr<Part> part);
+
+  /// Tells after a restore whether the objects still do what they did: `output`
+  /// is called at each save and once more after a restore, and the report says
+  /// whether the two outputs are equal, close or different (`ProbeResult`).
+  ///
+  ///     checkpoints.probe([&] {
+  ///       torch::NoGradGuard no_grad;
+  ///       model->eval();
+  ///       auto output = model->forward(fixed_batch);
+  ///       model->train();
+  ///       return output;
+  ///     });
+  ///
+  /// It returns anything that can be a part: a tensor, a number, a vector. It
+  /// may draw random numbers, which are put back; all else it must leave as it
+  /// was. What it throws at a save, `save()` and `step()` throw. `tolerance`
+  /// says what is close, in parts of the output's largest number. One probe,
+  /// given before `resume()`, which calls it on the objects as they are first,
+  /// so that a probe that cannot work is said then.
+  template <class Output>
+  void probe(Output output, double tolerance = 1e-3) {
+    set_probe(
+        [output = std::move(output)]() mutable {
+          auto result = output();
+          return record_probe(*make_part(result));
+        },
+        tolerance);
+  }
+  void set_probe(std::function<Value()> record, double tolerance);
 
   /// Takes the directory, and puts the newest valid checkpoint of the current
   /// line into all parts; a fresh start where there is no trace of a former

@@ -2,6 +2,7 @@
 
 #include <holdfast/base/config.hpp>
 #include <holdfast/engine/checkpoint_info.hpp>
+#include <holdfast/engine/probe.hpp>
 #include <holdfast/format/environment.hpp>
 #include <holdfast/store/verdict.hpp>
 
@@ -43,6 +44,8 @@ struct ResumeReport {
   /// False after a resume in mid-epoch without an attached loader.
   bool position_known = true;
   std::vector<EnvironmentDifference> differences;
+  /// With `Manager::probe()`, if the checkpoint was saved with one, too.
+  std::optional<ProbeResult> probe;
   std::vector<RestoredPart> parts;
   std::vector<std::string> notes; ///< What is worth knowing besides.
 

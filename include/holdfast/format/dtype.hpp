@@ -2,6 +2,7 @@
 
 #include <holdfast/base/config.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -58,6 +59,13 @@ struct DTypeInfo {
 [[nodiscard]] std::optional<std::uint64_t> tensor_bytes(
     DType dtype,
     const std::vector<std::int64_t>& shape) noexcept;
+
+/// One element as a number: booleans, integers, and floating-point numbers of
+/// 16 bits and more; nothing for the others, and for complex ones. `element`
+/// holds its bytes as files do, little-endian.
+[[nodiscard]] std::optional<double> element_value(
+    DType dtype,
+    const std::byte* element) noexcept;
 
 /// Strides, in elements, of a row-major tensor of this shape.
 [[nodiscard]] std::vector<std::int64_t> row_major_strides(

@@ -3,6 +3,7 @@
 #include <holdfast/base/text.hpp>
 
 #include <array>
+#include <charconv>
 #include <limits>
 
 namespace holdfast {
@@ -225,6 +226,19 @@ HOLDFAST_INLINE std::string format_bytes(std::uint64_t bytes) {
   const std::uint64_t value = tenths();
   return std::to_string(value / 10) + "." + std::to_string(value % 10) + " " +
       units[i];
+}
+
+HOLDFAST_INLINE std::string format_number(double number) {
+  constexpr int kDigits = 4;
+  std::array<char, 32> text;
+  const auto end = std::to_chars(
+                       text.data(),
+                       text.data() + text.size(),
+                       number,
+                       std::chars_format::general,
+                       kDigits)
+                       .ptr;
+  return std::string(text.data(), end);
 }
 
 HOLDFAST_INLINE SplitPath split_path(std::string_view path) {

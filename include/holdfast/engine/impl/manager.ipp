@@ -5,6 +5,7 @@
 #include <holdfast/base/text.hpp>
 #include <holdfast/engine/data_sources.hpp>
 #include <holdfast/engine/history.hpp>
+#include <holdfast/engine/metric_watch.hpp>
 #include <holdfast/engine/part_set.hpp>
 #include <holdfast/engine/running_means.hpp>
 #include <holdfast/engine/search.hpp>
@@ -41,13 +42,17 @@ struct Manager::State final : LoopControl {
   State(std::string path, const Options& options)
       : directory(std::move(path)),
         settings(options.resolve()),
-        fork(fork_generation()) {}
+        fork(fork_generation()) {
+    watch.set_rules(settings.retention.best);
+  }
 
   // What was given.
   std::string directory;
   Settings settings;
   PartSet parts;
   std::function<Environment()> environment;
+  std::function<Value()> probe;
+  double probe_tolerance = 0;
   std::uint64_t fork;
 
   // What a resume sets up.
@@ -65,6 +70,7 @@ struct Manager::State final : LoopControl {
   // Where the run stands.
   Progress progress;
   RunningMeans means;
+  MetricWatch watch;
   TriggerPoint last_save;
   Progress last_saved; ///< Where the newest checkpoint stands.
   int failures = 0;
@@ -180,8 +186,12 @@ struct Manager::State final : LoopControl {
       const std::function<SearchResult(const Catalog&)>& find);
   void return_to(const Catalog& former);
 
+  // engine/impl/manager_probe.ipp
+  [[nodiscard]] Value run_probe();
+  [[nodiscard]] std::optional<ProbeResult> check_probe(const Value& was);
+
   // engine/impl/manager_save.ipp
-  [[nodiscard]] Values engine_values() const;
+  [[nodiscard]] Values engine_values(Value probed) const;
   [[nodiscard]] Manifest manifest(
       const Metrics& metrics,
       std::vector<std::string> reasons) const;
@@ -221,6 +231,21 @@ HOLDFAST_INLINE void Manager::add_reserved_part(
   state_->parts.add_reserved(std::move(name), std::move(part));
 }
 
+HOLDFAST_INLINE void Manager::set_probe(
+    std::function<Value()> record,
+    double tolerance) {
+  state_->require_not_resumed();
+  if (state_->probe) {
+    throw_invalid_argument("probe", "there is one already");
+  }
+  if (!(tolerance >= 0)) {
+    throw_invalid_argument(
+        "tolerance", "must be 0 or more", format_number(tolerance));
+  }
+  state_->probe = std::move(record);
+  state_->probe_tolerance = tolerance;
+}
+
 HOLDFAST_INLINE void Manager::set_environment(
     std::function<Environment()> environment) {
   state_->environment = std::move(environment);
@@ -241,6 +266,9 @@ HOLDFAST_INLINE void Manager::step(const Metrics& metrics) {
   ++state.progress.step;
   ++state.progress.batch;
   state.means.add(metrics);
+  for (std::string& text : state.watch.add(metrics)) {
+    state.emit(Event::Kind::warning, "", std::move(text));
+  }
   state.random_at_begin.reset();
   state.told_to_stop = false;
   state.epoch_cut = false;
@@ -364,5 +392,6 @@ HOLDFAST_INLINE const std::string& Manager::directory() const noexcept {
 } // namespace holdfast
 
 #include <holdfast/engine/impl/manager_lines.ipp>
+#include <holdfast/engine/impl/manager_probe.ipp>
 #include <holdfast/engine/impl/manager_resume.ipp>
 #include <holdfast/engine/impl/manager_save.ipp>

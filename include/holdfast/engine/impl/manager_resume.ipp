@@ -9,6 +9,8 @@ namespace detail {
 /// The engine's own values, parsed before anything live changes.
 struct EngineState {
   RunningMeans means;
+  MetricWatch watch;
+  Value probe; ///< Null where it was saved without one.
   TriggerPoint last_save;
 
   explicit EngineState(const Values& values) {
@@ -17,6 +19,15 @@ struct EngineState {
     last_save.step = at(point, "step").as<std::int64_t>("step");
     last_save.epoch = at(point, "epoch").as<std::int64_t>("epoch");
     last_save.elapsed_seconds = at(point, "elapsed").as<double>("elapsed");
+    // Checkpoints of older versions have neither.
+    const auto history = values.find("history");
+    if (history != values.end()) {
+      watch.load(history->second);
+    }
+    const auto probed = values.find("probe");
+    if (probed != values.end()) {
+      probe = probed->second;
+    }
   }
 };
 
@@ -40,6 +51,7 @@ Manager::State::take(const std::function<ResumeReport()>& begin) {
   try {
     // Said before the disk is touched: what cannot be saved.
     static_cast<void>(plan_checkpoint(capture(parts)));
+    static_cast<void>(run_probe());
     root = settings.file_system->open_root(directory, Create::yes);
     writer = detail::Owned<Writer>(
         new Writer(root, *settings.clock, settings.lock_wait_seconds));
@@ -97,6 +109,7 @@ HOLDFAST_INLINE ResumeReport Manager::State::go_on() {
 
 HOLDFAST_INLINE ResumeReport Manager::State::begin_fresh() {
   run_id = random_id();
+  watch.clear();
   history->set_run(run_id);
   ResumeReport report = new_report();
   emit(Event::Kind::fresh_start, "", report.to_string());
@@ -120,6 +133,8 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
   spoiled = true; // until all of this is through
 
   means = std::move(engine.means);
+  watch = std::move(engine.watch);
+  watch.set_rules(settings.retention.best);
   last_save = engine.last_save;
   progress = manifest.progress;
   last_saved = manifest.progress;
@@ -156,6 +171,7 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
   }
   report.differences = compare(manifest.environment, environment_now);
   report.parts = found.restore.restored();
+  report.probe = check_probe(engine.probe);
   if (progress.batch > 0 && sources.empty()) {
     report.position_known = false;
     report.notes.push_back(
@@ -182,7 +198,17 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
         " is foreign (another one has its number, or it is a link): it is "
         "neither used nor touched");
   }
+  if (probe && !report.probe) {
+    report.notes.push_back("it was saved without a probe: nothing to compare");
+  }
   spoiled = false;
+  if (report.probe &&
+      report.probe->outcome == ProbeResult::Outcome::different) {
+    emit(
+        Event::Kind::warning,
+        found.name.name,
+        "the probe " + report.probe->text);
+  }
   emit(Event::Kind::resumed, found.name.name, report.to_string());
   return report;
 }

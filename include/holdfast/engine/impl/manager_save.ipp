@@ -4,7 +4,7 @@
 
 namespace holdfast {
 
-HOLDFAST_INLINE Values Manager::State::engine_values() const {
+HOLDFAST_INLINE Values Manager::State::engine_values(Value probed) const {
   Values trigger;
   trigger["step"] = last_save.step;
   trigger["epoch"] = last_save.epoch;
@@ -12,6 +12,10 @@ HOLDFAST_INLINE Values Manager::State::engine_values() const {
   Values values;
   values["last_save"] = std::move(trigger);
   values["means"] = means.to_value();
+  values["history"] = watch.to_value();
+  if (probed.kind() != Value::Kind::null) {
+    values["probe"] = std::move(probed);
+  }
   return values;
 }
 
@@ -37,6 +41,7 @@ HOLDFAST_INLINE Manifest Manager::State::manifest(
 
 HOLDFAST_INLINE SaveHandle
 Manager::State::save(const Metrics& metrics, std::vector<std::string> reasons) {
+  Value probed = run_probe();
   const std::vector<CapturedPart> captured = capture(parts);
   const CheckpointPlan plan = plan_checkpoint(captured);
   // Counts from the attempt on: a full disk is not met again at every step.
@@ -63,7 +68,7 @@ Manager::State::save(const Metrics& metrics, std::vector<std::string> reasons) {
         transaction,
         captured,
         plan,
-        engine_values(),
+        engine_values(std::move(probed)),
         manifest(metrics, std::move(reasons)),
         settings.compression);
     name = committed.name;

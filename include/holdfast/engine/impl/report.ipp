@@ -9,7 +9,8 @@
 namespace holdfast {
 
 HOLDFAST_INLINE bool ResumeReport::exact() const noexcept {
-  if (!position_known || (checkpoint && !checkpoint->exact)) {
+  if (!position_known || (checkpoint && !checkpoint->exact) ||
+      (probe && probe->outcome != ProbeResult::Outcome::equal)) {
     return false;
   }
   for (const EnvironmentDifference& difference : differences) {
@@ -52,6 +53,10 @@ HOLDFAST_INLINE std::string ResumeReport::to_string() const {
     text += "\n  environment: " + difference.name + " was '" + difference.was +
         "', is '" + difference.is + "' (" +
         holdfast::to_string(difference.severity) + ")";
+  }
+  if (probe) {
+    text += std::string("\n  probe: ") + holdfast::to_string(probe->outcome) +
+        ": it " + probe->text;
   }
   for (const std::string& note : notes) {
     text += "\n  note: " + note;

@@ -4,7 +4,9 @@
 
 #include <holdfast/base/checked.hpp>
 
+#include <cmath>
 #include <cstddef>
+#include <cstring>
 #include <limits>
 
 namespace holdfast {
@@ -99,6 +101,76 @@ HOLDFAST_INLINE std::optional<std::uint64_t> tensor_bytes(
     return bytes ? std::optional<std::uint64_t>(0) : std::nullopt;
   }
   return rest_bits % 8 == 0 ? bytes : std::nullopt;
+}
+
+namespace detail {
+
+template <class Number>
+double number_at(const std::byte* element) noexcept {
+  Number number;
+  std::memcpy(&number, element, sizeof(number));
+  return static_cast<double>(number);
+}
+
+/// IEEE 754 binary16.
+HOLDFAST_INLINE double half_value(std::uint16_t bits) noexcept {
+  const int exponent = bits >> 10 & 31;
+  const int fraction = bits & 1023;
+  double magnitude = std::ldexp(fraction, -24);
+  if (exponent == 31) {
+    magnitude = fraction == 0 ? std::numeric_limits<double>::infinity()
+                              : std::numeric_limits<double>::quiet_NaN();
+  } else if (exponent != 0) {
+    magnitude = std::ldexp(1024 + fraction, exponent - 25);
+  }
+  return (bits & 0x8000) != 0 ? -magnitude : magnitude;
+}
+
+/// The upper half of an IEEE 754 binary32.
+HOLDFAST_INLINE double bfloat_value(std::uint16_t bits) noexcept {
+  const std::uint32_t word = std::uint32_t{bits} << 16;
+  float number = 0;
+  std::memcpy(&number, &word, sizeof(number));
+  return number;
+}
+
+} // namespace detail
+
+HOLDFAST_INLINE std::optional<double> element_value(
+    DType dtype,
+    const std::byte* element) noexcept {
+  std::uint16_t bits = 0;
+  switch (dtype) {
+    case DType::boolean:
+    case DType::u8:
+      return detail::number_at<std::uint8_t>(element);
+    case DType::i8:
+      return detail::number_at<std::int8_t>(element);
+    case DType::i16:
+      return detail::number_at<std::int16_t>(element);
+    case DType::u16:
+      return detail::number_at<std::uint16_t>(element);
+    case DType::i32:
+      return detail::number_at<std::int32_t>(element);
+    case DType::u32:
+      return detail::number_at<std::uint32_t>(element);
+    case DType::i64:
+      return detail::number_at<std::int64_t>(element);
+    case DType::u64:
+      return detail::number_at<std::uint64_t>(element);
+    case DType::f32:
+      return detail::number_at<float>(element);
+    case DType::f64:
+      return detail::number_at<double>(element);
+    case DType::f16:
+      std::memcpy(&bits, element, sizeof(bits));
+      return detail::half_value(bits);
+    case DType::bf16:
+      std::memcpy(&bits, element, sizeof(bits));
+      return detail::bfloat_value(bits);
+    default:
+      return std::nullopt;
+  }
 }
 
 HOLDFAST_INLINE std::vector<std::int64_t> row_major_strides(
