@@ -72,6 +72,8 @@ TEST_CASE("metric watch: NaN is said at the first step", "[watch]") {
       second.add({{"loss", std::numeric_limits<double>::quiet_NaN()}});
   REQUIRE(said.size() == 1);
   CHECK_THAT(said.front(), contains("over 1 step is nan"));
+  CHECK(
+      second.add({{"loss", std::numeric_limits<double>::quiet_NaN()}}).empty());
 }
 
 TEST_CASE(

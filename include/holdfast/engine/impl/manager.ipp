@@ -7,6 +7,7 @@
 #include <holdfast/engine/history.hpp>
 #include <holdfast/engine/metric_watch.hpp>
 #include <holdfast/engine/part_set.hpp>
+#include <holdfast/engine/program_environment.hpp>
 #include <holdfast/engine/running_means.hpp>
 #include <holdfast/engine/search.hpp>
 #include <holdfast/engine/write.hpp>
@@ -155,6 +156,10 @@ struct Manager::State final : LoopControl {
   }
   [[nodiscard]] Environment record_environment() const {
     Environment record = environment ? environment() : Environment();
+    const Environment program = program_environment();
+    for (const auto& entry : program.entries) {
+      record.entries.insert(entry);
+    }
     for (const auto& tag : settings.tags) {
       record.set("tag." + tag.first, tag.second, Severity::breaks_bit_equality);
     }

@@ -4,6 +4,7 @@
 
 #include <holdfast/base/error.hpp>
 #include <holdfast/base/text.hpp>
+#include <holdfast/io/impl/posix_system_files.ipp>
 
 #include <array>
 #include <atomic>
@@ -13,7 +14,6 @@
 #include <string_view>
 #include <vector>
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/random.h>
@@ -22,33 +22,6 @@
 namespace holdfast {
 
 namespace detail {
-
-/// What a small file of the system says; nothing where it cannot be read.
-HOLDFAST_INLINE std::optional<std::string> read_system_text(const char* path) {
-  const auto again = [](auto call) {
-    auto result = call();
-    while (result == -1 && errno == EINTR) {
-      result = call();
-    }
-    return result;
-  };
-  const int file = again([&] { return ::open(path, O_RDONLY | O_CLOEXEC); });
-  if (file == -1) {
-    return std::nullopt;
-  }
-  std::string text;
-  std::array<char, 1024> piece;
-  ssize_t got = 0;
-  do {
-    got = again([&] { return ::read(file, piece.data(), piece.size()); });
-    text.append(piece.data(), got > 0 ? static_cast<std::size_t>(got) : 0);
-  } while (got > 0 && text.size() < 65536);
-  (void)::close(file);
-  if (got < 0) {
-    return std::nullopt;
-  }
-  return text;
-}
 
 struct ProcessStatus {
   bool is_zombie = false;
