@@ -8,7 +8,7 @@
 #include <state/part_support.hpp>
 #include <support/catch.hpp>
 
-#include <holdfast/libtorch/data_loader.hpp>
+#include <holdfast/state/data_loader.hpp>
 #include <holdfast/state/sample_order.hpp>
 
 #include <ATen/CPUGeneratorImpl.h>
