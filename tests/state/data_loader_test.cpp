@@ -348,3 +348,186 @@ TEST_CASE("loader: an old range's fetch still runs", "[state]") {
   opener.join();
   CHECK_FALSE(a.shared->held.load());
 }
+
+namespace {
+
+/// In order of their ids, which are words.
+struct Words {
+  Samples get_batch(const Indices& indices) {
+    Samples samples;
+    for (const std::size_t index : indices) {
+      samples.push_back({index, 0});
+    }
+    return samples;
+  }
+  std::optional<std::size_t> size() const {
+    return 5;
+  }
+  std::string sample_id(std::size_t index) const {
+    return "word " + std::to_string(index);
+  }
+  std::uint32_t fingerprint() const {
+    return 77;
+  }
+};
+
+/// Counts on, epoch by epoch; `reset()` begins the next hundred.
+class Stream {
+ public:
+  static constexpr bool is_stateful = true;
+
+  explicit Stream(std::size_t samples) : samples_(samples) {}
+
+  void reset() {
+    ++resets_;
+    next_ = 0;
+  }
+  std::optional<Samples> get_batch(std::size_t size) {
+    Samples samples;
+    while (samples.size() < size && next_ < samples_) {
+      samples.push_back({next_++, 0});
+    }
+    return samples.empty() ? std::nullopt : std::make_optional(samples);
+  }
+  std::optional<std::size_t> size() const {
+    return samples_;
+  }
+  int resets() const {
+    return resets_;
+  }
+
+ private:
+  std::size_t samples_;
+  std::size_t next_ = 0;
+  int resets_ = 0;
+};
+
+} // namespace
+
+TEST_CASE("loader: says which samples are consumed", "[state]") {
+  Attached a(10, DataLoaderOptions(4).seed(6).workers(2));
+  CHECK(a.loader.consumed_ids().empty());
+  CHECK(a.loader.begin() != a.loader.end());
+  CHECK(a.loader.consumed_ids().empty()); // handed out, and not counted
+  (void)a.part->cursor()->commit();
+  Indices expected = shuffled_order(10, 6, 0);
+  expected.resize(4);
+  CHECK(a.loader.consumed_ids() == expected);
+
+  auto words = make_data_loader(Words(), in_order(2, 0));
+  const auto part = make_part(words);
+  Control control;
+  part->cursor()->attach(&control);
+  CHECK(words.begin() != words.end());
+  (void)part->cursor()->commit();
+  CHECK(words.consumed_ids() == std::vector<std::string>{"word 0", "word 1"});
+}
+
+TEST_CASE("loader: asks the data set for its fingerprint", "[state]") {
+  CHECK(
+      make_data_loader(Words(), in_order(2, 0)).options().fingerprint() ==
+      "77");
+  CHECK(
+      make_data_loader(Words(), in_order(2, 0).fingerprint("mine"))
+          .options()
+          .fingerprint() == "mine");
+  CHECK(make_data_loader(Noisy(4), in_order(2, 0))
+            .options()
+            .fingerprint()
+            .empty());
+}
+
+TEST_CASE("loader: ranks draw and fetch for themselves", "[state]") {
+  Samples ranks[2];
+  for (const std::size_t rank : {0U, 1U}) {
+    auto batches =
+        make_data_loader(Noisy(8), in_order(2, 1).rank(rank).world_size(2));
+    CHECK(batches.batches_per_epoch() == 2);
+    for (const Samples& batch : batches) {
+      ranks[rank].insert(ranks[rank].end(), batch.begin(), batch.end());
+    }
+  }
+  CHECK(indices_of(ranks[0]) == Indices{0, 2, 4, 6});
+  CHECK(indices_of(ranks[1]) == Indices{1, 3, 5, 7});
+  CHECK(ranks[0][0].noise != ranks[1][0].noise);
+}
+
+TEST_CASE("loader: a stream is reset when an epoch begins", "[state]") {
+  auto batches = make_data_loader(Stream(5), 2);
+  CHECK(run(batches) == Indices{0, 1, 2, 3, 4});
+  CHECK(run(batches) == Indices{0, 1, 2, 3, 4});
+  CHECK(batches.dataset().resets() == 2);
+  CHECK(batches.epoch() == 1);
+}
+
+TEST_CASE("loader: a stream counts what the loop consumed", "[state]") {
+  auto batches = make_data_loader(Stream(5), 2);
+  const auto part = make_part(batches);
+  CHECK(part->kind() == "stream");
+  Control control;
+  part->cursor()->attach(&control);
+  auto batch = batches.begin();
+  CHECK(part->cursor()->commit() == 2);
+  CHECK(batches.position() == 2);
+  SECTION("to its end") {
+    ++batch;
+    ++batch;
+    CHECK(indices_of(*batch) == Indices{4});
+    CHECK(part->cursor()->commit() == 3);
+    CHECK_FALSE(part->cursor()->at_end()); // nobody knows yet
+    ++batch;
+    CHECK(batch == batches.end());
+    CHECK(part->cursor()->at_end());
+    part->cursor()->start_epoch(1);
+    CHECK(run(batches) == Indices{0, 1, 2, 3, 4});
+  }
+  SECTION("a range that was left goes on behind it") {
+    CHECK(run(batches) == Indices{2, 3, 4});
+    CHECK(batches.dataset().resets() == 1);
+  }
+  SECTION("killed, the next process begins the next epoch") {
+    const Captured saved = capture(*part);
+    auto live = make_data_loader(Stream(5), 2);
+    const auto live_part = make_part(live);
+    Control live_control;
+    live_part->cursor()->attach(&live_control);
+    restore(*live_part, saved);
+    CHECK(
+        live_part->notes() ==
+        std::vector<std::string>{
+            "a stream cannot seek: what epoch 0 had left after 2 samples is "
+            "given up (3 samples), and epoch 1 begins at its start"});
+    CHECK_FALSE(live_part->exact());
+    CHECK(run(live).empty());
+    CHECK(live.dataset().resets() == 0);
+    live_part->cursor()->start_epoch(1);
+    CHECK(run(live) == Indices{0, 1, 2, 3, 4});
+  }
+}
+
+TEST_CASE("loader: options that a stream refuses", "[state]") {
+  const auto code = [](const DataLoaderOptions& options) {
+    return code_of([&] { (void)make_data_loader(Stream(5), options); });
+  };
+  CHECK(code(DataLoaderOptions(0)) == "invalid_argument");
+  CHECK(code(DataLoaderOptions(2).workers(1)) == "invalid_argument");
+  CHECK(code(DataLoaderOptions(2).drop_last(true)) == "invalid_argument");
+  CHECK(code(DataLoaderOptions(2).world_size(2)) == "invalid_argument");
+  CHECK(code(DataLoaderOptions(2).fingerprint("x")) == "invalid_argument");
+  CHECK(code(DataLoaderOptions(2).shuffle(false).seed(1)) == "no error");
+}
+
+TEST_CASE("loader: samples of a stream's batch", "[state]") {
+  struct Tensor {
+    long size(int) const {
+      return 3;
+    }
+  };
+  struct Example {
+    Tensor data;
+  };
+  struct Odd {};
+  CHECK(detail::samples_in(std::vector<int>{1, 2}, 8) == 2);
+  CHECK(detail::samples_in(Example{}, 8) == 3);
+  CHECK(detail::samples_in(Odd{}, 8) == 8);
+}
