@@ -173,18 +173,18 @@ class SampleSource {
     if (options().workers() == 0) {
       batch.emplace(detail::get_batch(dataset_, request_at(place)));
     } else {
-      give_jobs(range, place);
-      // One that fails is fetched again, and with it what follows it.
-      jobs_range_ = 0;
+      if (jobs_range_ != range) {
+        jobs_.discard(); // Of another range.
+        jobs_end_ = place;
+      }
+      jobs_range_ = 0; // Until all of this is through: what throws comes again.
+      give_jobs();
       const Owned<Job> job = jobs_.take();
-      jobs_range_ = range;
       batch.emplace(std::move(*static_cast<Fetch&>(*job).batch));
-      jobs_begin_ = place + samples;
+      give_jobs();
+      jobs_range_ = range;
     }
     cursor_.hand_out(range, samples);
-    if (options().workers() != 0) {
-      give_jobs(range, cursor_.handed_out());
-    }
   }
 
  private:
@@ -221,15 +221,8 @@ class SampleSource {
         options().rank()};
   }
 
-  /// Lets the workers go on, from `place` on. Jobs of another range, or that
-  /// begin elsewhere, are of no use.
-  void give_jobs(std::uint64_t range, std::size_t place) {
-    if (jobs_range_ != range || jobs_begin_ != place) {
-      jobs_.discard();
-      jobs_range_ = range;
-      jobs_begin_ = place;
-      jobs_end_ = place;
-    }
+  /// Gives the workers as much as they may have.
+  void give_jobs() {
     while (jobs_.size() < options().max_jobs() && jobs_end_ < cursor_.end()) {
       jobs_.give(Owned<Job>(new Fetch(request_at(jobs_end_))));
       jobs_end_ += std::min(options().batch_size(), cursor_.end() - jobs_end_);
@@ -239,7 +232,6 @@ class SampleSource {
   Dataset dataset_;
   SampleCursor cursor_;
   std::uint64_t jobs_range_ = 0; // For which the jobs are; 0: for none.
-  std::size_t jobs_begin_ = 0; // Place of the oldest job.
   std::size_t jobs_end_ = 0; // Place after the newest job.
   JobQueue jobs_;
 };
