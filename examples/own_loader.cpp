@@ -61,7 +61,7 @@ torch::Tensor train(const std::string& directory, int64_t steps) {
   torch::manual_seed(0);
   const torch::Tensor points = torch::randn({kPoints, 2});
   const torch::Tensor labels = torch::arange(static_cast<int64_t>(kPoints))
-                                   .lt(kRare)
+                                   .lt(static_cast<int64_t>(kRare))
                                    .to(torch::kFloat32);
 
   BalancedLoader loader;
