@@ -371,7 +371,7 @@ struct Words {
   }
 };
 
-/// Counts on, epoch by epoch; `reset()` begins the next hundred.
+/// 0, 1, 2, ... from each reset on.
 class Stream {
  public:
   static constexpr bool is_stateful = true;

@@ -3,6 +3,7 @@
 #include <holdfast/state/adapter.hpp>
 #include <holdfast/state/batch_source.hpp>
 #include <holdfast/state/builtin.hpp>
+#include <holdfast/state/stream_source.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -14,6 +15,19 @@
 #include <vector>
 
 namespace holdfast {
+
+namespace detail {
+
+template <class Dataset, bool stream = IsStream<Dataset>::value>
+struct BatchSourceOf {
+  using type = SampleSource<Dataset>;
+};
+template <class Dataset>
+struct BatchSourceOf<Dataset, true> {
+  using type = StreamSource<Dataset>;
+};
+
+} // namespace detail
 
 /// Loads batches of a data set in an order that follows from seed and epoch
 /// alone, and knows its place: the samples that the loop has consumed. It never
