@@ -14,4 +14,5 @@
 #include <holdfast/engine/save_handle.hpp>
 #include <holdfast/state/adapter.hpp>
 #include <holdfast/state/builtin.hpp>
+#include <holdfast/state/data_loader.hpp>
 #include <holdfast/state/extra_state.hpp>

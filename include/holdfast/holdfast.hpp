@@ -4,4 +4,3 @@
 /// `torch/torch.h`, which it does not include itself.
 #include <holdfast/checkpoint_manager.hpp>
 #include <holdfast/core.hpp>
-#include <holdfast/libtorch/data_loader.hpp>

@@ -60,3 +60,13 @@ TEST_CASE("owned: moving hands the object over", "[base]") {
   CHECK(alive == 0);
   CHECK_FALSE(third);
 }
+
+TEST_CASE("owned: released, the object is the caller's", "[base]") {
+  int alive = 0;
+  Owned<Counted> first(new Counted(alive));
+  Counted* const object = first.release();
+  CHECK_FALSE(first);
+  CHECK(alive == 1);
+  const Owned<Counted> second(object);
+  CHECK(second.get() == object);
+}

@@ -1,6 +1,7 @@
 #include <torch/csrc/utils/variadic.h> // LibTorch 1.13's map.h lacks it.
 #include <torch/data/datasets/base.h>
 #include <torch/data/datasets/map.h>
+#include <torch/data/datasets/stateful.h>
 #include <torch/data/transforms/lambda.h>
 #include <torch/data/transforms/stack.h>
 #include <torch/types.h>
@@ -8,12 +9,13 @@
 #include <state/part_support.hpp>
 #include <support/catch.hpp>
 
-#include <holdfast/libtorch/data_loader.hpp>
+#include <holdfast/state/data_loader.hpp>
 #include <holdfast/state/sample_order.hpp>
 
 #include <ATen/CPUGeneratorImpl.h>
 
 #include <memory>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -264,4 +266,122 @@ TEST_CASE("data loader: is a part with a default name", "[libtorch]") {
   CHECK(make_part(batches)->kind() == "data");
   STATIC_REQUIRE_FALSE(std::is_copy_constructible_v<Loader>);
   STATIC_REQUIRE_FALSE(std::is_move_constructible_v<Loader>);
+}
+
+namespace {
+
+/// Collates by itself: its noise comes from the engine of the batch.
+class Transformed : public torch::data::datasets::Dataset<Transformed> {
+ public:
+  torch::data::Example<> get(std::size_t index) override {
+    return {torch::full({2}, static_cast<double>(index)), {}};
+  }
+  using torch::data::datasets::Dataset<Transformed>::get_batch;
+  torch::Tensor get_batch(
+      const std::vector<std::size_t>& indices,
+      std::mt19937_64& engine) {
+    std::vector<torch::Tensor> rows;
+    for (const std::size_t index : indices) {
+      const auto noise = static_cast<double>(engine() % 1000);
+      rows.push_back(get(index).data + noise / 1000);
+    }
+    return torch::stack(rows);
+  }
+  c10::optional<std::size_t> size() const override {
+    return 11;
+  }
+};
+
+/// A stream of LibTorch's kind.
+class Stream : public torch::data::datasets::StatefulDataset<Stream> {
+ public:
+  c10::optional<std::vector<torch::data::Example<>>> get_batch(
+      std::size_t size) override {
+    std::vector<torch::data::Example<>> batch;
+    for (; batch.size() < size && next_ < 7; ++next_) {
+      batch.emplace_back(torch::full({2}, next_), torch::tensor(next_));
+    }
+    if (batch.empty()) {
+      return c10::nullopt;
+    }
+    return batch;
+  }
+  c10::optional<std::size_t> size() const override {
+    return 7;
+  }
+  void reset() override {
+    next_ = 0;
+  }
+  void save(torch::serialize::OutputArchive&) const override {}
+  void load(torch::serialize::InputArchive&) override {}
+
+ private:
+  std::int64_t next_ = 0;
+};
+
+} // namespace
+
+TEST_CASE("data loader: workers bring the same tensors", "[libtorch]") {
+  const auto bytes = [](std::size_t workers) {
+    auto batches = holdfast::make_data_loader(
+        Transformed(), DataLoaderOptions(3).seed(2).workers(workers));
+    std::string trace;
+    for (int epoch = 0; epoch < 3; ++epoch) {
+      for (const at::Tensor& batch : batches) {
+        append(trace, batch);
+      }
+    }
+    return trace;
+  };
+  const std::string alone = bytes(0);
+  CHECK(alone.size() == 3 * 11 * 2 * sizeof(float));
+  CHECK((bytes(1) == alone));
+  CHECK((bytes(3) == alone));
+}
+
+TEST_CASE("data loader: workers collate by a map's transform", "[libtorch]") {
+  torch::manual_seed(1);
+  const at::Tensor before = generator().get_state().clone();
+  auto batches = holdfast::make_data_loader(
+      stacked(10, false), DataLoaderOptions(4).seed(8).workers(2));
+  const auto part = make_part(batches);
+  Control control;
+  part->cursor()->attach(&control);
+  auto batch = batches.begin();
+  CHECK(batch->data.size(0) == 4);
+  (void)part->cursor()->commit();
+  std::vector<std::size_t> order = shuffled_order(10, 8, 0);
+  CHECK(
+      batches.consumed_ids() ==
+      std::vector<std::size_t>(order.begin(), order.begin() + 4));
+  CHECK(
+      samples(batches) ==
+      std::vector<std::size_t>(order.begin() + 4, order.end()));
+  CHECK(torch::equal(before, generator().get_state()));
+}
+
+TEST_CASE("data loader: streams, collated or not", "[libtorch]") {
+  auto stacks = holdfast::make_data_loader(
+      Stream().map(torch::data::transforms::Stack<>()), 3);
+  const auto part = make_part(stacks);
+  Control control;
+  part->cursor()->attach(&control);
+  std::int64_t counted = 0;
+  std::vector<std::int64_t> sizes;
+  for (auto& batch : stacks) {
+    sizes.push_back(batch.data.size(0));
+    counted += part->cursor()->commit();
+  }
+  CHECK(sizes == std::vector<std::int64_t>{3, 3, 1});
+  CHECK(counted == 7);
+  CHECK(part->cursor()->at_end());
+  part->cursor()->start_epoch(1);
+  CHECK(samples(stacks).size() == 7);
+
+  auto examples = holdfast::make_data_loader(Stream(), 4);
+  std::size_t count = 0;
+  for (const std::vector<torch::data::Example<>>& batch : examples) {
+    count += batch.size();
+  }
+  CHECK(count == 7);
 }

@@ -1,11 +1,12 @@
 #include <state/part_support.hpp>
 #include <support/catch.hpp>
 
-#include <holdfast/state/builtin.hpp>
+#include <holdfast/state/cursor_parts.hpp>
 #include <holdfast/state/sample_cursor.hpp>
 #include <holdfast/state/sample_order.hpp>
 
 #include <limits>
+#include <numeric>
 
 using namespace holdfast;
 using namespace holdfast::test;
@@ -24,7 +25,6 @@ struct Control final : LoopControl {
 };
 
 using Indices = std::vector<std::size_t>;
-using Codes = std::vector<std::string>;
 
 /// Runs a range to its end, or until `batches` were handed out; commits after
 /// each batch if `commit`.
@@ -55,11 +55,6 @@ Captured captured_from(SampleCursor& cursor) {
 void restore_into(SampleCursor& cursor, const Captured& captured) {
   detail::SampleCursorPart part(cursor);
   restore(part, captured);
-}
-
-Codes refused(SampleCursor& cursor, const Captured& captured) {
-  detail::SampleCursorPart part(cursor);
-  return codes_of(mismatches_of(part, captured.saved));
 }
 
 DataLoaderOptions in_order(std::size_t batch_size) {
@@ -318,93 +313,92 @@ TEST_CASE(
   CHECK(run(live, kAll, false) == shuffled_order(10, 2, 4));
 }
 
-TEST_CASE("sample cursor: what is saved", "[state]") {
-  Control control;
-  SampleCursor cursor(
-      10, DataLoaderOptions(3).seed(std::numeric_limits<std::uint64_t>::max()));
-  cursor.attach(&control);
-  cursor.start_epoch(2);
-  (void)run(cursor, 1, true);
-  (void)run(cursor, 1, false);
-  const Values expected = {
-      {"batch_size", Value(3)},
-      {"data_size", Value(10)},
-      {"drop_last", Value(false)},
-      {"epoch", Value(2)},
-      {"position", Value(3)},
-      {"seed", Value(std::numeric_limits<std::uint64_t>::max())},
-      {"shuffle", Value(true)}};
-  CHECK(captured_from(cursor).saved.values == expected);
-  detail::SampleCursorPart part(cursor);
-  CHECK(part.kind() == "data");
-  CHECK(part.stage() == Stage::data);
-}
-
-TEST_CASE("sample cursor: other data is refused", "[state]") {
-  Control control;
-  SampleCursor source(10, DataLoaderOptions(3).seed(1));
-  source.attach(&control);
-  (void)run(source, 1, true);
-  const Captured captured = captured_from(source);
-  {
-    SampleCursor live(11, DataLoaderOptions(2).seed(2).drop_last(true));
-    CHECK(
-        refused(live, captured) ==
-        Codes{
-            "data_size: data_changed",
-            "seed: data_changed",
-            "batch_size: data_changed",
-            "drop_last: data_changed"});
-    CHECK(live.position() == 0);
+TEST_CASE("sample cursor: ranks share one order", "[state]") {
+  const bool shuffle = GENERATE(false, true);
+  const bool duplicates = GENERATE(false, true);
+  constexpr std::size_t size = 11;
+  constexpr std::size_t world = 3;
+  std::vector<Indices> ranks;
+  for (std::size_t rank = 0; rank < world; ++rank) {
+    SampleCursor cursor(
+        size,
+        DataLoaderOptions(2)
+            .shuffle(shuffle)
+            .seed(5)
+            .rank(rank)
+            .world_size(world)
+            .allow_duplicates(duplicates));
+    ranks.push_back(run(cursor, kAll, false));
+    CHECK(ranks.back().size() == (duplicates ? 4U : 3U));
+    CHECK(cursor.epoch_size() == ranks.back().size());
   }
-  SampleCursor unshuffled(10, in_order(3).seed(1));
-  CHECK(refused(unshuffled, captured) == Codes{"shuffle: data_changed"});
+  Indices order = shuffled_order(size, 5, 0);
+  if (!shuffle) {
+    std::iota(order.begin(), order.end(), std::size_t{0});
+  }
+  Indices dealt; // Round by round.
+  for (std::size_t place = 0; place < ranks[0].size(); ++place) {
+    for (const Indices& rank : ranks) {
+      dealt.push_back(rank[place]);
+    }
+  }
+  if (duplicates) {
+    order.push_back(order[0]);
+  } else {
+    order.resize(9);
+  }
+  CHECK(dealt == order);
 }
 
-TEST_CASE(
-    "sample cursor: batches may change at the start of an epoch",
-    "[state]") {
-  SampleCursor source(10, DataLoaderOptions(3));
-  source.start_epoch(5);
-  SampleCursor live(10, DataLoaderOptions(4).drop_last(true));
-  restore_into(live, captured_from(source));
-  CHECK(live.epoch() == 5);
-  CHECK(live.options().batch_size() == 4);
+TEST_CASE("sample cursor: ranks have equally many batches", "[state]") {
+  for (std::size_t size = 3; size < 40; ++size) {
+    for (const bool drop_last : {false, true}) {
+      std::vector<std::size_t> sizes;
+      for (std::size_t rank = 0; rank < 3; ++rank) {
+        SampleCursor cursor(
+            size,
+            DataLoaderOptions(drop_last && size < 6 ? 1 : 2)
+                .drop_last(drop_last)
+                .rank(rank)
+                .world_size(3));
+        sizes.push_back(run(cursor, kAll, false).size());
+      }
+      CAPTURE(size, drop_last);
+      CHECK(sizes == std::vector<std::size_t>(3, sizes[0]));
+    }
+  }
 }
 
-TEST_CASE("sample cursor: values are checked", "[state]") {
-  SampleCursor cursor(10, in_order(3));
-  Captured captured = captured_from(cursor);
-  Values& values = captured.saved.values;
-  const auto with = [&](const char* name, Value value) {
-    const Value former = values[name];
-    values[name] = std::move(value);
-    const Codes codes = refused(cursor, captured);
-    values[name] = former;
-    return codes;
+TEST_CASE("sample cursor: worlds that are refused", "[state]") {
+  const auto code = [](std::size_t size, const DataLoaderOptions& options) {
+    return code_of([&] { SampleCursor cursor(size, options); });
   };
-  CHECK(with("epoch", Value(-1)) == Codes{"epoch: value_out_of_range"});
+  const auto world = [](std::size_t rank, std::size_t size) {
+    return DataLoaderOptions(1).rank(rank).world_size(size);
+  };
+  CHECK(code(10, world(2, 2)) == "invalid_argument");
+  CHECK(code(10, world(0, 0)) == "invalid_argument");
+  CHECK(code(10, world(0, 11)) == "invalid_argument");
+  CHECK(code(10, world(0, 11).allow_duplicates(true)) == "no error");
   CHECK(
-      with("epoch", Value(std::numeric_limits<std::int64_t>::max())) ==
-      Codes{"epoch: value_out_of_range"});
-  CHECK(
-      with("epoch", Value(std::numeric_limits<std::uint64_t>::max())) ==
-      Codes{"epoch: value_out_of_range"});
-  CHECK(with("epoch", Value(0.5)) == Codes{"epoch: type_mismatch"});
-  CHECK(with("seed", Value(-1)) == Codes{"seed: value_out_of_range"});
-  CHECK(with("position", Value(4)) == Codes{"position: value_out_of_range"});
-  CHECK(with("position", Value(12)) == Codes{"position: value_out_of_range"});
-  CHECK(with("position", Value(-3)) == Codes{"position: value_out_of_range"});
-  CHECK(with("position", Value(9)) == Codes{});
-  CHECK(with("position", Value(10)) == Codes{});
-  CHECK(with("batch_size", Value(0)) == Codes{"position: value_out_of_range"});
-  values.erase("seed");
-  values["other"] = Value(1);
-  values["epoch"] = Value("x");
-  CHECK(
-      refused(cursor, captured) ==
-      Codes{
-          "other: name_unexpected",
-          "seed: name_missing",
-          "epoch: type_mismatch"});
+      code(10, world(0, std::numeric_limits<std::size_t>::max())) ==
+      "invalid_argument");
+}
+
+TEST_CASE("sample cursor: what is consumed", "[state]") {
+  Control control;
+  SampleCursor cursor(10, DataLoaderOptions(3).seed(2));
+  cursor.attach(&control);
+  CHECK(cursor.consumed().empty());
+  (void)run(cursor, 2, true);
+  (void)run(cursor, 1, false); // handed out, and not committed
+  Indices first = shuffled_order(10, 2, 0);
+  first.resize(6);
+  CHECK(cursor.consumed() == first);
+  cursor.start_epoch(1);
+  CHECK(cursor.consumed().empty());
+  (void)run(cursor, kAll, true);
+  CHECK(cursor.consumed() == shuffled_order(10, 2, 1));
+  cursor.restore_ended(1, 10);
+  CHECK(cursor.consumed().empty());
 }

@@ -30,6 +30,10 @@ class Owned {
   [[nodiscard]] T* get() const noexcept {
     return object_;
   }
+  /// Lets go of the object: the caller owns it.
+  [[nodiscard]] T* release() noexcept {
+    return std::exchange(object_, nullptr);
+  }
   T& operator*() const noexcept {
     return *object_;
   }

@@ -43,6 +43,8 @@ struct ResumeReport {
   std::int64_t steps_lost = 0;
   /// False after a resume in mid-epoch without an attached loader.
   bool position_known = true;
+  /// False if a part could not go on exactly where it was; the notes say why.
+  bool parts_exact = true;
   std::vector<EnvironmentDifference> differences;
   /// With `Manager::probe()`, if the checkpoint was saved with one, too.
   std::optional<ProbeResult> probe;

@@ -71,6 +71,7 @@ class CompositePart : public Part {
       Mismatches& mismatches) override;
   HOLDFAST_INLINE void restored() override;
   [[nodiscard]] HOLDFAST_INLINE std::vector<std::string> notes() const override;
+  [[nodiscard]] HOLDFAST_INLINE bool exact() const override;
   /// The one data source among the members. More than one cannot be attached:
   /// `capture` then throws `not_capturable`.
   [[nodiscard]] HOLDFAST_INLINE Cursor* cursor() noexcept override;

@@ -139,6 +139,12 @@ class Part {
     return {};
   }
 
+  /// False after a restore that could not go on exactly where the saved run
+  /// was; `notes()` then say why.
+  [[nodiscard]] virtual bool exact() const {
+    return true;
+  }
+
   /// For data sources that a manager attaches; null for anything else. Asked
   /// for again and again: belongs to the object, not to the part.
   [[nodiscard]] virtual Cursor* cursor() noexcept {

@@ -26,6 +26,16 @@ namespace holdfast {
     std::uint64_t seed,
     std::uint64_t epoch);
 
+/// The random engine of batch number `batch` of an epoch: equal in all runs,
+/// whichever thread fetches the batch and whatever was fetched before it. It is
+/// std::mt19937_64, constructed from std::seed_seq{s0, s1, e0, e1, b0, b1, r0,
+/// r1}: the low and high 32 bits of each argument.
+[[nodiscard]] std::mt19937_64 batch_engine(
+    std::uint64_t seed,
+    std::uint64_t epoch,
+    std::uint64_t batch,
+    std::uint64_t rank = 0);
+
 namespace detail {
 
 /// below(bound) of the definition; `bound` is not 0.

@@ -47,6 +47,9 @@ class SharedPart final : public Part {
   [[nodiscard]] std::vector<std::string> notes() const override {
     return inner()->notes();
   }
+  [[nodiscard]] bool exact() const override {
+    return inner()->exact();
+  }
   [[nodiscard]] Cursor* cursor() noexcept override {
     try {
       return pointer_ == nullptr ? nullptr : inner()->cursor();

@@ -7,7 +7,7 @@
 #include <torch/optim/sgd.h>
 
 #include <holdfast/checkpoint_manager.hpp>
-#include <holdfast/libtorch/data_loader.hpp>
+#include <holdfast/state/data_loader.hpp>
 
 #include <cstddef>
 #include <cstdint>

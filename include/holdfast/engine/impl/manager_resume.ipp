@@ -84,6 +84,7 @@ HOLDFAST_INLINE ResumeReport Manager::State::new_report() const {
     for (const std::string& note : named_part.part->notes()) {
       report.notes.push_back(named_part.name + ": " + note);
     }
+    report.parts_exact = report.parts_exact && named_part.part->exact();
   }
   return report;
 }

@@ -9,7 +9,7 @@
 namespace holdfast {
 
 HOLDFAST_INLINE bool ResumeReport::exact() const noexcept {
-  if (!position_known || (checkpoint && !checkpoint->exact) ||
+  if (!position_known || !parts_exact || (checkpoint && !checkpoint->exact) ||
       (probe && probe->outcome != ProbeResult::Outcome::equal)) {
     return false;
   }

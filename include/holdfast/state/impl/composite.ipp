@@ -302,6 +302,14 @@ HOLDFAST_INLINE void CompositePart::restored() {
   }
 }
 
+HOLDFAST_INLINE bool CompositePart::exact() const {
+  bool exact = true;
+  for (const Member& member : *members()) {
+    exact = exact && member.part->exact();
+  }
+  return exact;
+}
+
 HOLDFAST_INLINE std::vector<std::string> CompositePart::notes() const {
   std::vector<std::string> notes;
   for (const Member& member : *members()) {

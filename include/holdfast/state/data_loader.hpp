@@ -1,9 +1,9 @@
 #pragma once
 
-#include <holdfast/base/error.hpp>
 #include <holdfast/state/adapter.hpp>
+#include <holdfast/state/batch_source.hpp>
 #include <holdfast/state/builtin.hpp>
-#include <holdfast/state/sample_cursor.hpp>
+#include <holdfast/state/stream_source.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -18,27 +18,20 @@ namespace holdfast {
 
 namespace detail {
 
-template <class Dataset, class = void>
-struct IsStateful : std::false_type {};
+template <class Dataset, bool stream = IsStream<Dataset>::value>
+struct BatchSourceOf {
+  using type = SampleSource<Dataset>;
+};
 template <class Dataset>
-struct IsStateful<Dataset, std::enable_if_t<Dataset::is_stateful>>
-    : std::true_type {};
-
-template <class Dataset, class = void>
-struct IsMapStyle : std::false_type {};
-template <class Dataset>
-struct IsMapStyle<
-    Dataset,
-    std::void_t<
-        decltype(std::declval<Dataset&>().get_batch(
-            std::declval<const std::vector<std::size_t>&>())),
-        decltype(*std::declval<const Dataset&>().size())>> : std::true_type {};
+struct BatchSourceOf<Dataset, true> {
+  using type = StreamSource<Dataset>;
+};
 
 } // namespace detail
 
-/// Loads batches of a map-style data set in an order that follows from seed and
-/// epoch alone, and knows its place: the samples that the loop has consumed. It
-/// never draws from LibTorch's generators. Made by `make_data_loader`.
+/// Loads batches of a data set in an order that follows from seed and epoch
+/// alone, and knows its place: the samples that the loop has consumed. It never
+/// draws from LibTorch's generators. Made by `make_data_loader`.
 ///
 ///     for (auto& batch : batches) { ... }
 ///
@@ -48,26 +41,26 @@ struct IsMapStyle<
 /// one that shuffles and is iterated outside of the training loop, say for
 /// evaluation, begins with its first order again after a resume.
 ///
-/// A batch is fetched by the calling thread when the loop asks for it. So
-/// random transforms draw from the default generator in the same order in a
-/// killed and an uninterrupted run. The batch lives until the next one is
-/// fetched.
+/// Without workers a batch is fetched by the calling thread when the loop asks
+/// for it, so random transforms may draw from the default generator. Workers
+/// fetch ahead, each from its own copy of the data set; random transforms then
+/// have to take the engine that `get_batch(indices, engine)` gets. Either way
+/// the batches are the same, and so is their order; what was fetched ahead does
+/// not count. What a fetch throws reaches the loop at that batch, which comes
+/// again when the loop goes on. The batch lives until the next one is fetched.
+///
+/// A stateful data set is a stream: it is reset when an epoch begins, decides
+/// itself what comes, and cannot seek. A resume in mid-epoch goes on at the
+/// start of the next epoch, and the report says so; a range that was left early
+/// goes on behind what was handed out, counted or not.
 ///
 /// Neither copies nor moves: managers hold references. One thread at a time.
 template <class Dataset>
 class DataLoader {
-  static_assert(
-      !detail::IsStateful<Dataset>::value,
-      "holdfast: a stateful data set decides its order itself: it needs a "
-      "StateAdapter of its own");
-  static_assert(
-      detail::IsMapStyle<Dataset>::value,
-      "holdfast: a data set needs `get_batch(indices)` and an optional "
-      "`size()`");
+  using Source = typename detail::BatchSourceOf<Dataset>::type;
 
  public:
-  using Batch = std::decay_t<decltype(std::declval<Dataset&>().get_batch(
-      std::declval<const std::vector<std::size_t>&>()))>;
+  using Batch = typename Source::Batch;
 
   class Iterator {
    public:
@@ -104,17 +97,18 @@ class DataLoader {
     Iterator(DataLoader* loader, std::uint64_t range)
         : loader_(loader), range_(range) {}
     [[nodiscard]] bool at_end() const {
-      return loader_ == nullptr || !loader_->cursor_.in_range(range_);
+      return loader_ == nullptr || !loader_->source_.cursor().in_range(range_);
     }
 
     DataLoader* loader_ = nullptr;
     std::uint64_t range_ = 0;
   };
 
-  /// `invalid_argument` for a batch size of 0, a data set that does not know
-  /// its size, or one with too few samples for a batch. The size is asked once.
+  /// `invalid_argument` for options that give no batch, a data set that does
+  /// not know its size and is no stream, and workers for one that cannot be
+  /// copied. The size is asked once.
   DataLoader(Dataset dataset, const DataLoaderOptions& options)
-      : dataset_(std::move(dataset)), cursor_(size_of(dataset_), options) {}
+      : source_(std::move(dataset), options) {}
 
   DataLoader(const DataLoader&) = delete;
   DataLoader& operator=(const DataLoader&) = delete;
@@ -122,7 +116,7 @@ class DataLoader {
   /// Begins a range and fetches its first batch. `epoch_not_ended` for an
   /// attached loader at the end of an epoch.
   [[nodiscard]] Iterator begin() {
-    const std::uint64_t range = cursor_.begin_range();
+    const std::uint64_t range = source_.cursor().begin_range();
     fetch(range);
     return Iterator(this, range);
   }
@@ -131,58 +125,68 @@ class DataLoader {
   }
 
   [[nodiscard]] const Dataset& dataset() const noexcept {
-    return dataset_;
+    return source_.dataset();
   }
   [[nodiscard]] const DataLoaderOptions& options() const noexcept {
-    return cursor_.options();
+    return source_.options();
   }
   [[nodiscard]] std::int64_t epoch() const noexcept {
-    return cursor_.epoch();
+    return source_.cursor().epoch();
   }
   /// Samples of this epoch that the manager has counted as consumed.
   [[nodiscard]] std::size_t position() const noexcept {
-    return cursor_.position();
+    return source_.cursor().position();
   }
-  /// Batches in a whole epoch.
+  /// Batches in a whole epoch, of this rank.
   [[nodiscard]] std::size_t batches_per_epoch() const noexcept {
+    require_indices();
+    const std::size_t samples = source_.cursor().epoch_size();
     const std::size_t size = options().batch_size();
-    return cursor_.epoch_size() / size +
-        (cursor_.epoch_size() % size == 0 ? 0 : 1);
+    return samples / size + (samples % size == 0 ? 0 : 1);
+  }
+  /// Which samples of this epoch the manager has counted as consumed, in their
+  /// order: what the data set's `sample_id(index)` says, or their indices.
+  /// After `holdfast::load(path, loader)` those of the checkpoint. Empty after
+  /// a resume that ended an epoch of other data.
+  [[nodiscard]] auto consumed_ids() {
+    require_indices();
+    const std::vector<std::size_t> indices = source_.cursor().consumed();
+    if constexpr (detail::HasSampleId<Dataset>::value) {
+      std::vector<std::decay_t<decltype(dataset().sample_id(0))>> ids;
+      for (const std::size_t index : indices) {
+        ids.push_back(dataset().sample_id(index));
+      }
+      return ids;
+    } else {
+      return indices;
+    }
   }
 
  private:
   template <class T, class>
   friend struct detail::Builtin;
 
-  [[nodiscard]] static std::size_t size_of(const Dataset& dataset) {
-    const auto size = dataset.size();
-    if (!size) {
-      throw_invalid_argument(
-          "dataset", "a data set that does not know its size has no position");
-    }
-    return static_cast<std::size_t>(*size);
+  static constexpr void require_indices() {
+    static_assert(
+        !detail::IsStream<Dataset>::value,
+        "holdfast: nobody but the stream knows its samples");
   }
 
   void fetch(std::uint64_t range) {
-    if (!cursor_.in_range(range)) {
-      return; // The batch may be that of another range.
-    }
-    batch_.reset(); // Its memory serves the next one.
-    const std::vector<std::size_t> indices = cursor_.next(range);
-    if (!indices.empty()) {
-      batch_.emplace(dataset_.get_batch(indices));
-      cursor_.hand_out(range, indices.size());
+    if (source_.cursor().in_range(range)) { // or the batch is another range's
+      batch_.reset(); // Its memory serves the next one.
+      source_.fetch(range, batch_);
     }
   }
 
-  Dataset dataset_;
-  SampleCursor cursor_;
+  Source source_;
   std::optional<Batch> batch_;
 };
 
 /// A loader over a data set of LibTorch: torch::data::Dataset, a MapDataset as
-/// from `.map(Stack<>())`, or any type with `get_batch(indices)` and an
-/// optional `size()`.
+/// from `.map(Stack<>())`, a stateful one, or any type with
+/// `get_batch(indices)` or `get_batch(indices, engine)` and an optional
+/// `size()`.
 ///
 ///     auto batches = holdfast::make_data_loader(
 ///         std::move(dataset).map(torch::data::transforms::Stack<>()),
@@ -203,7 +207,7 @@ struct Builtin<DataLoader<Dataset>, void> {
   static constexpr const char* default_name = "data";
 
   [[nodiscard]] static std::unique_ptr<Part> make(DataLoader<Dataset>& loader) {
-    return std::make_unique<SampleCursorPart>(loader.cursor_);
+    return loader.source_.make_part();
   }
 };
 

@@ -1,0 +1,126 @@
+#pragma once
+
+#include <holdfast/base/config.hpp>
+#include <holdfast/state/adapter.hpp>
+#include <holdfast/state/epoch_cursor.hpp>
+#include <holdfast/state/part.hpp>
+#include <holdfast/state/sample_cursor.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace holdfast::detail {
+
+/// What the parts of all epoch cursors share.
+class CursorPart : public Part {
+ public:
+  explicit CursorPart(EpochCursor& cursor) : cursor_(cursor) {}
+
+  [[nodiscard]] Stage stage() const override {
+    return Stage::data;
+  }
+  [[nodiscard]] std::vector<std::string> notes() const override {
+    return exact() ? std::vector<std::string>()
+                   : std::vector<std::string>(1, cursor_.remark());
+  }
+  [[nodiscard]] bool exact() const override {
+    return cursor_.remark().empty();
+  }
+  [[nodiscard]] Cursor* cursor() noexcept override {
+    return &cursor_;
+  }
+
+ protected:
+  /// Where a restore moves the cursor to.
+  struct Place {
+    std::int64_t epoch = 0;
+    std::size_t position = 0;
+    bool ended = false; ///< Only the empty range is left of this epoch.
+    std::string remark;
+  };
+
+  /// Of every cursor: epoch and position, and whether the epoch was cut.
+  void add_place(Values& values) const;
+  [[nodiscard]] std::unique_ptr<Restore> move_to(Place place);
+
+ private:
+  EpochCursor& cursor_;
+};
+
+/// An epoch cursor as a part.
+///
+/// A restore demands the same size of an epoch (`data_changed`). Where the size
+/// is not known, the source is a stream and cannot seek: in mid-epoch a restore
+/// gives up the rest of the epoch, and tells.
+class EpochCursorPart final : public CursorPart {
+ public:
+  /// `stream_size`: samples that a stream is thought to have; 0: unknown.
+  explicit EpochCursorPart(EpochCursor& cursor, std::size_t stream_size = 0)
+      : CursorPart(cursor), cursor_(cursor), stream_size_(stream_size) {}
+
+  [[nodiscard]] std::string kind() const override {
+    return is_stream() ? "stream" : "data";
+  }
+  [[nodiscard]] HOLDFAST_INLINE State capture(const Names& names) override;
+  [[nodiscard]] HOLDFAST_INLINE std::unique_ptr<Restore> prepare(
+      const Saved& saved,
+      const Names& names,
+      Mismatches& mismatches) override;
+
+ private:
+  [[nodiscard]] bool is_stream() const noexcept {
+    return cursor_.epoch_size() == EpochCursor::kUnknown;
+  }
+
+  EpochCursor& cursor_;
+  std::size_t stream_size_;
+};
+
+/// A sample cursor as a part: seed, epoch, position and what they belong to.
+///
+/// A restore demands the same data set: size, and fingerprint where both sides
+/// have one (`data_changed`; or the rest of the epoch is given up, as the
+/// options say). Seed and shuffling must be the same too. Batch size,
+/// drop_last, rank and world may differ at the border of an epoch; within it
+/// the position would lie in another batch.
+class SampleCursorPart final : public CursorPart {
+ public:
+  explicit SampleCursorPart(SampleCursor& cursor)
+      : CursorPart(cursor), cursor_(cursor) {}
+
+  [[nodiscard]] std::string kind() const override {
+    return "data";
+  }
+  [[nodiscard]] HOLDFAST_INLINE State capture(const Names& names) override;
+  [[nodiscard]] HOLDFAST_INLINE std::unique_ptr<Restore> prepare(
+      const Saved& saved,
+      const Names& names,
+      Mismatches& mismatches) override;
+
+ private:
+  SampleCursor& cursor_;
+};
+
+template <>
+struct Builtin<EpochCursor, void> {
+  static constexpr const char* default_name = "data";
+  [[nodiscard]] static std::unique_ptr<Part> make(EpochCursor& cursor) {
+    return std::unique_ptr<Part>(new EpochCursorPart(cursor));
+  }
+};
+template <>
+struct Builtin<SampleCursor, void> {
+  static constexpr const char* default_name = "data";
+  [[nodiscard]] static std::unique_ptr<Part> make(SampleCursor& cursor) {
+    return std::unique_ptr<Part>(new SampleCursorPart(cursor));
+  }
+};
+
+} // namespace holdfast::detail
+
+#if HOLDFAST_HEADER_ONLY
+#include <holdfast/state/impl/cursor_parts.ipp>
+#endif

@@ -1,0 +1,376 @@
+#pragma once
+
+#include <holdfast/state/cursor_parts.hpp>
+
+#include <holdfast/base/error.hpp>
+#include <holdfast/state/checks.hpp>
+
+#include <type_traits>
+#include <utility>
+
+namespace holdfast::detail {
+
+/// Reads a value if it is there; one of a wrong kind or range is a mismatch.
+template <class T>
+void read_value(
+    const Saved& saved,
+    const char* name,
+    T& into,
+    Mismatches& mismatches) {
+  const auto value = saved.values.find(name);
+  if (value == saved.values.end()) {
+    return;
+  }
+  try {
+    into = value->second.template as<T>();
+  } catch (const Error& error) {
+    mismatches.push_back(mismatch_of(name, error));
+  }
+}
+
+/// `required`, and those of `optional` that are there.
+HOLDFAST_INLINE void check_names(
+    const Saved& saved,
+    std::vector<std::string> required,
+    const std::vector<std::string>& optional,
+    Mismatches& mismatches) {
+  for (const std::string& name : optional) {
+    if (saved.values.count(name) != 0) {
+      required.push_back(name);
+    }
+  }
+  check_value_names(saved, required, mismatches);
+}
+
+HOLDFAST_INLINE void check_epoch(std::int64_t epoch, Mismatches& mismatches) {
+  constexpr std::int64_t last_epoch = std::int64_t{1} << 53;
+  if (epoch < 0 || epoch > last_epoch) {
+    mismatches.push_back(
+        {ErrorCode::value_out_of_range,
+         "epoch",
+         "a number from 0 to 2^53",
+         std::to_string(epoch)});
+  }
+}
+
+HOLDFAST_INLINE std::string count_of_samples(std::uint64_t count) {
+  return std::to_string(count) + (count == 1 ? " sample" : " samples");
+}
+
+class CursorRestore final : public Restore {
+ public:
+  CursorRestore(
+      EpochCursor& cursor,
+      std::int64_t epoch,
+      std::size_t position,
+      bool ended,
+      std::string remark)
+      : cursor_(cursor),
+        epoch_(epoch),
+        position_(position),
+        ended_(ended),
+        remark_(std::move(remark)) {}
+
+  void apply(const std::vector<const std::byte*>&) override {
+    if (ended_) {
+      cursor_.restore_ended(epoch_, position_, std::move(remark_));
+    } else {
+      cursor_.restore(epoch_, position_, std::move(remark_));
+    }
+  }
+
+ private:
+  EpochCursor& cursor_;
+  std::int64_t epoch_;
+  std::size_t position_;
+  bool ended_;
+  std::string remark_;
+};
+
+HOLDFAST_INLINE void CursorPart::add_place(Values& values) const {
+  values.emplace("epoch", Value(cursor_.epoch()));
+  values.emplace("position", Value(cursor_.position()));
+  if (cursor_.cut()) {
+    values.emplace("ended", Value(true));
+  }
+}
+
+HOLDFAST_INLINE std::unique_ptr<Restore> CursorPart::move_to(Place place) {
+  return std::unique_ptr<Restore>(new CursorRestore(
+      cursor_,
+      place.epoch,
+      place.position,
+      place.ended,
+      std::move(place.remark)));
+}
+
+HOLDFAST_INLINE State EpochCursorPart::capture(const Names&) {
+  State state;
+  add_place(state.values);
+  if (!is_stream()) {
+    state.values.emplace("epoch_size", Value(cursor_.epoch_size()));
+  } else if (cursor_.at_end()) {
+    state.values.emplace("ended", Value(true));
+  }
+  return state;
+}
+
+HOLDFAST_INLINE std::unique_ptr<Restore> EpochCursorPart::prepare(
+    const Saved& saved,
+    const Names&,
+    Mismatches& mismatches) {
+  const std::size_t before = mismatches.size();
+  std::vector<std::string> required{"epoch", "position"};
+  if (!is_stream()) {
+    required.emplace_back("epoch_size");
+  }
+  check_names(saved, std::move(required), {"ended"}, mismatches);
+  Place place;
+  std::size_t epoch_size = cursor_.epoch_size();
+  read_value(saved, "epoch", place.epoch, mismatches);
+  read_value(saved, "position", place.position, mismatches);
+  read_value(saved, "ended", place.ended, mismatches);
+  read_value(saved, "epoch_size", epoch_size, mismatches);
+  if (mismatches.size() != before) {
+    return nullptr;
+  }
+  check_epoch(place.epoch, mismatches);
+  if (epoch_size != cursor_.epoch_size()) {
+    mismatches.push_back(
+        {ErrorCode::data_changed,
+         "epoch_size",
+         count_of_samples(cursor_.epoch_size()),
+         count_of_samples(epoch_size)});
+  } else if (place.position > epoch_size) {
+    mismatches.push_back(
+        {ErrorCode::value_out_of_range,
+         "position",
+         "at most " + std::to_string(epoch_size),
+         std::to_string(place.position)});
+  }
+  if (mismatches.size() != before) {
+    return nullptr;
+  }
+  if (is_stream() && place.position != 0 && !place.ended) {
+    place.ended = true;
+    const std::string epoch = std::to_string(place.epoch);
+    place.remark = "a stream cannot seek: what epoch " + epoch +
+        " had left after " + count_of_samples(place.position) + " is given up" +
+        (stream_size_ > place.position
+             ? " (" + count_of_samples(stream_size_ - place.position) + ")"
+             : "") +
+        ", and epoch " + std::to_string(place.epoch + 1) +
+        " begins at its start";
+  }
+  return move_to(std::move(place));
+}
+
+/// What a checkpoint says about a sample cursor.
+struct SavedSampleCursor {
+  std::uint64_t seed = 0;
+  std::int64_t epoch = 0;
+  std::uint64_t position = 0;
+  bool shuffle = false;
+  bool ended = false;
+  std::uint64_t rank = 0;
+  EpochShape shape;
+  std::string fingerprint;
+};
+
+HOLDFAST_INLINE SavedSampleCursor
+read_sample_cursor(const Saved& saved, Mismatches& mismatches) {
+  check_names(
+      saved,
+      {"batch_size",
+       "data_size",
+       "drop_last",
+       "epoch",
+       "position",
+       "seed",
+       "shuffle"},
+      {"allow_duplicates", "ended", "fingerprint", "rank", "world_size"},
+      mismatches);
+  SavedSampleCursor read;
+  const auto get = [&](const char* name, auto& into) {
+    read_value(saved, name, into, mismatches);
+  };
+  get("seed", read.seed);
+  get("epoch", read.epoch);
+  get("position", read.position);
+  get("data_size", read.shape.data_size);
+  get("batch_size", read.shape.batch_size);
+  get("drop_last", read.shape.drop_last);
+  get("shuffle", read.shuffle);
+  get("ended", read.ended);
+  get("rank", read.rank);
+  get("world_size", read.shape.world_size);
+  get("allow_duplicates", read.shape.allow_duplicates);
+  get("fingerprint", read.fingerprint);
+  return read;
+}
+
+HOLDFAST_INLINE State SampleCursorPart::capture(const Names&) {
+  const DataLoaderOptions& options = cursor_.options();
+  State state;
+  add_place(state.values);
+  const auto add = [&](const char* name, Value value) {
+    state.values.emplace(name, std::move(value));
+  };
+  add("seed", Value(options.seed()));
+  add("data_size", Value(cursor_.data_size()));
+  add("batch_size", Value(options.batch_size()));
+  add("drop_last", Value(options.drop_last()));
+  add("shuffle", Value(options.shuffle()));
+  if (options.world_size() != 1) {
+    add("rank", Value(options.rank()));
+    add("world_size", Value(options.world_size()));
+    add("allow_duplicates", Value(options.allow_duplicates()));
+  }
+  if (!options.fingerprint().empty()) {
+    add("fingerprint", Value(options.fingerprint()));
+  }
+  return state;
+}
+
+/// In which way the data set is another one: as mismatches, and as text.
+struct DataDifference {
+  Mismatches mismatches;
+  std::string text;
+
+  void add(const char* name, std::string is, std::string was) {
+    text += (text.empty() ? "" : "; ") + is + ", " + was + " when it was saved";
+    mismatches.push_back(
+        {ErrorCode::data_changed, name, std::move(is), std::move(was)});
+  }
+};
+
+HOLDFAST_INLINE DataDifference
+compare_data(const SampleCursor& cursor, const SavedSampleCursor& read) {
+  DataDifference difference;
+  if (cursor.data_size() != read.shape.data_size) {
+    difference.add(
+        "data_size",
+        count_of_samples(cursor.data_size()),
+        count_of_samples(read.shape.data_size));
+  }
+  const std::string& fingerprint = cursor.options().fingerprint();
+  if (!fingerprint.empty() && !read.fingerprint.empty() &&
+      fingerprint != read.fingerprint) {
+    difference.add(
+        "fingerprint", "'" + fingerprint + "'", "'" + read.fingerprint + "'");
+  }
+  return difference;
+}
+
+HOLDFAST_INLINE std::unique_ptr<Restore> SampleCursorPart::prepare(
+    const Saved& saved,
+    const Names&,
+    Mismatches& mismatches) {
+  const std::size_t before = mismatches.size();
+  const SavedSampleCursor read = read_sample_cursor(saved, mismatches);
+  for (const auto& [name, count] :
+       {std::make_pair("batch_size", read.shape.batch_size),
+        std::make_pair("world_size", read.shape.world_size)}) {
+    if (count == 0) {
+      mismatches.push_back(
+          {ErrorCode::value_out_of_range, name, "at least 1", "0"});
+    }
+  }
+  if (mismatches.size() != before) {
+    return nullptr;
+  }
+  const std::uint64_t saved_end = read.shape.samples();
+  const bool at_start = read.position == 0 && !read.ended;
+  const bool at_end = read.position == saved_end || read.ended;
+
+  const DataLoaderOptions& options = cursor_.options();
+  DataDifference data = compare_data(cursor_, read);
+  const bool other_data = !data.mismatches.empty();
+  if (other_data && options.on_data_change() == DataChange::error) {
+    for (Mismatch& mismatch : data.mismatches) {
+      mismatches.push_back(std::move(mismatch));
+    }
+  }
+  bool other_batches = false;
+  const auto compare = [&](const char* name,
+                           const std::string& is,
+                           const std::string& was,
+                           bool within_epoch) {
+    if (is == was) {
+      return;
+    }
+    other_batches = other_batches || within_epoch;
+    if (!within_epoch) {
+      mismatches.push_back({ErrorCode::data_changed, name, is, was});
+    } else if (
+        !at_start && !at_end &&
+        !(other_data && options.on_data_change() == DataChange::next_epoch)) {
+      mismatches.push_back(
+          {ErrorCode::data_changed,
+           name,
+           is,
+           was + " at position " + std::to_string(read.position) +
+               " of an epoch"});
+    }
+  };
+  const auto yes_no = [](bool answer) {
+    return std::string(answer ? "true" : "false");
+  };
+  const auto number = [](std::uint64_t count) {
+    return std::to_string(count);
+  };
+  compare("seed", number(options.seed()), number(read.seed), false);
+  compare("shuffle", yes_no(options.shuffle()), yes_no(read.shuffle), false);
+  compare(
+      "batch_size",
+      number(options.batch_size()),
+      number(read.shape.batch_size),
+      true);
+  compare(
+      "drop_last",
+      yes_no(options.drop_last()),
+      yes_no(read.shape.drop_last),
+      true);
+  compare("rank", number(options.rank()), number(read.rank), true);
+  compare(
+      "world_size",
+      number(options.world_size()),
+      number(read.shape.world_size),
+      true);
+  compare(
+      "allow_duplicates",
+      yes_no(options.allow_duplicates()),
+      yes_no(read.shape.allow_duplicates),
+      true);
+
+  check_epoch(read.epoch, mismatches);
+  const bool border = at_end || read.position % read.shape.batch_size == 0;
+  if (!read.ended && (!border || read.position > saved_end)) {
+    mismatches.push_back(
+        {ErrorCode::value_out_of_range,
+         "position",
+         "the border of a batch in an epoch of " + count_of_samples(saved_end),
+         std::to_string(read.position)});
+  }
+  if (mismatches.size() != before) {
+    return nullptr;
+  }
+
+  Place place;
+  place.epoch = read.epoch;
+  place.position = static_cast<std::size_t>(read.position);
+  place.ended = read.ended || (!at_start && (other_data || other_batches));
+  if (other_data) {
+    const std::string next = std::to_string(read.epoch + (at_start ? 0 : 1));
+    place.remark = "the data set has changed (" + data.text + "): ";
+    if (!at_start && !at_end) {
+      place.remark += "the rest of epoch " + std::to_string(read.epoch) + ", " +
+          number(saved_end - read.position) + " of " +
+          count_of_samples(saved_end) + ", is given up, and ";
+    }
+    place.remark += "epoch " + next + " begins with the new one";
+  }
+  return move_to(std::move(place));
+}
+
+} // namespace holdfast::detail

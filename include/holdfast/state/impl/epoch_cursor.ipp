@@ -1,0 +1,143 @@
+#pragma once
+
+#include <holdfast/state/epoch_cursor.hpp>
+
+#include <holdfast/base/error.hpp>
+
+#include <string>
+#include <utility>
+
+namespace holdfast {
+
+HOLDFAST_INLINE EpochCursor::EpochCursor(std::size_t epoch_size)
+    : epoch_size_(epoch_size), end_(epoch_size) {
+  if (epoch_size == 0) {
+    throw_invalid_argument("epoch_size", "an epoch needs at least one sample");
+  }
+}
+
+HOLDFAST_INLINE void EpochCursor::move_to(
+    std::int64_t epoch,
+    std::size_t position,
+    std::size_t end) noexcept {
+  epoch_ = epoch;
+  position_ = position;
+  handed_out_ = position;
+  end_ = end;
+  cut_ = false;
+  epoch_begun_ = false;
+  empty_range_due_ = false;
+  range_open_ = false;
+  remark_.clear();
+}
+
+HOLDFAST_INLINE void EpochCursor::attach(LoopControl* control) {
+  if (control == nullptr) {
+    control_ = nullptr;
+    return;
+  }
+  if (control_ != nullptr && control_ != control) {
+    throw_invalid_argument(
+        "data", "this data source is attached to another manager");
+  }
+  if (control_ == nullptr) {
+    move_to(0, 0, epoch_size_);
+  }
+  control_ = control;
+}
+
+HOLDFAST_INLINE std::int64_t EpochCursor::commit() {
+  const std::size_t moved = handed_out_ - position_;
+  position_ = handed_out_;
+  return static_cast<std::int64_t>(moved);
+}
+
+HOLDFAST_INLINE bool EpochCursor::ahead() const noexcept {
+  return handed_out_ != position_;
+}
+
+HOLDFAST_INLINE bool EpochCursor::at_end() const noexcept {
+  return position_ == end_;
+}
+
+HOLDFAST_INLINE void EpochCursor::start_epoch(std::int64_t epoch) {
+  if (epoch < 0) {
+    throw_invalid_argument(
+        "epoch", "an epoch's number is not negative", std::to_string(epoch));
+  }
+  move_to(epoch, 0, epoch_size_);
+}
+
+HOLDFAST_INLINE void EpochCursor::restore(
+    std::int64_t epoch,
+    std::size_t position,
+    std::string remark) noexcept {
+  move_to(epoch, position, epoch_size_);
+  remark_.swap(remark);
+  empty_range_due_ = at_end();
+}
+
+HOLDFAST_INLINE void EpochCursor::restore_ended(
+    std::int64_t epoch,
+    std::size_t position,
+    std::string remark) noexcept {
+  move_to(epoch, position, position);
+  remark_.swap(remark);
+  cut_ = true;
+  empty_range_due_ = true;
+}
+
+HOLDFAST_INLINE std::uint64_t EpochCursor::begin_range() {
+  range_open_ = false;
+  if (control_ == nullptr) {
+    // A restored position means nothing here: the epoch starts over.
+    move_to(epoch_begun_ ? epoch_ + 1 : epoch_, 0, epoch_size_);
+  } else if (at_end() && !empty_range_due_) {
+    ErrorDetails details;
+    details.name = "data";
+    details.message =
+        "this epoch has no more batches: end_epoch() stands last in the "
+        "epoch's code and turns to the next one";
+    details.found = "begin() at the end of epoch " + std::to_string(epoch_);
+    throw Error(ErrorCode::epoch_not_ended, std::move(details));
+  }
+  handed_out_ = position_;
+  epoch_begun_ = true;
+  if (control_ != nullptr && !control_->stopping()) {
+    control_->range_begins();
+    empty_range_due_ = false;
+  }
+  range_open_ = true;
+  return ++range_;
+}
+
+HOLDFAST_INLINE bool EpochCursor::in_range(std::uint64_t range) const noexcept {
+  return range_open_ && range == range_;
+}
+
+HOLDFAST_INLINE bool EpochCursor::fetches(std::uint64_t range) noexcept {
+  if (!in_range(range)) {
+    return false;
+  }
+  if (handed_out_ == end_ || (control_ != nullptr && control_->stopping())) {
+    range_open_ = false;
+  }
+  return range_open_;
+}
+
+HOLDFAST_INLINE void EpochCursor::hand_out(
+    std::uint64_t range,
+    std::size_t samples) noexcept {
+  if (in_range(range)) {
+    handed_out_ += samples;
+  }
+}
+
+HOLDFAST_INLINE void EpochCursor::end_epoch_here(std::uint64_t range) noexcept {
+  if (in_range(range)) {
+    end_ = handed_out_;
+    range_open_ = false;
+  }
+}
+
+} // namespace holdfast

@@ -1,0 +1,403 @@
+#include <state/part_support.hpp>
+#include <support/catch.hpp>
+
+#include <holdfast/state/cursor_parts.hpp>
+#include <holdfast/state/sample_order.hpp>
+
+#include <limits>
+
+using namespace holdfast;
+using namespace holdfast::test;
+
+namespace {
+
+struct Control final : LoopControl {
+  bool stop = false;
+  int begins = 0;
+  bool stopping() const noexcept override {
+    return stop;
+  }
+  void range_begins() override {
+    ++begins;
+  }
+};
+
+using Indices = std::vector<std::size_t>;
+using Codes = std::vector<std::string>;
+
+/// Runs a range to its end, or until `batches` were handed out; commits after
+/// each batch if `commit`.
+Indices run(SampleCursor& cursor, std::size_t batches, bool commit) {
+  Indices seen;
+  const std::uint64_t range = cursor.begin_range();
+  for (std::size_t i = 0; i < batches; ++i) {
+    const Indices indices = cursor.next(range);
+    if (indices.empty()) {
+      break;
+    }
+    cursor.hand_out(range, indices.size());
+    seen.insert(seen.end(), indices.begin(), indices.end());
+    if (commit) {
+      (void)cursor.commit();
+    }
+  }
+  return seen;
+}
+
+constexpr std::size_t kAll = 1000;
+
+Captured captured_from(SampleCursor& cursor) {
+  detail::SampleCursorPart part(cursor);
+  return capture(part);
+}
+
+void restore_into(SampleCursor& cursor, const Captured& captured) {
+  detail::SampleCursorPart part(cursor);
+  restore(part, captured);
+}
+
+Codes refused(SampleCursor& cursor, const Captured& captured) {
+  detail::SampleCursorPart part(cursor);
+  return codes_of(mismatches_of(part, captured.saved));
+}
+
+DataLoaderOptions in_order(std::size_t batch_size) {
+  return DataLoaderOptions(batch_size).shuffle(false);
+}
+
+} // namespace
+
+TEST_CASE("cursor parts: what is saved of samples", "[state]") {
+  Control control;
+  SampleCursor cursor(
+      10, DataLoaderOptions(3).seed(std::numeric_limits<std::uint64_t>::max()));
+  cursor.attach(&control);
+  cursor.start_epoch(2);
+  (void)run(cursor, 1, true);
+  (void)run(cursor, 1, false);
+  const Values expected = {
+      {"batch_size", Value(3)},
+      {"data_size", Value(10)},
+      {"drop_last", Value(false)},
+      {"epoch", Value(2)},
+      {"position", Value(3)},
+      {"seed", Value(std::numeric_limits<std::uint64_t>::max())},
+      {"shuffle", Value(true)}};
+  CHECK(captured_from(cursor).saved.values == expected);
+  detail::SampleCursorPart part(cursor);
+  CHECK(part.kind() == "data");
+  CHECK(part.stage() == Stage::data);
+}
+
+TEST_CASE("cursor parts: other data is refused", "[state]") {
+  Control control;
+  SampleCursor source(10, DataLoaderOptions(3).seed(1));
+  source.attach(&control);
+  (void)run(source, 1, true);
+  const Captured captured = captured_from(source);
+  {
+    SampleCursor live(11, DataLoaderOptions(2).seed(2).drop_last(true));
+    CHECK(
+        refused(live, captured) ==
+        Codes{
+            "data_size: data_changed",
+            "seed: data_changed",
+            "batch_size: data_changed",
+            "drop_last: data_changed"});
+    CHECK(live.position() == 0);
+  }
+  SampleCursor unshuffled(10, in_order(3).seed(1));
+  CHECK(refused(unshuffled, captured) == Codes{"shuffle: data_changed"});
+}
+
+TEST_CASE(
+    "cursor parts: batches may change at the start of an epoch",
+    "[state]") {
+  SampleCursor source(10, DataLoaderOptions(3));
+  source.start_epoch(5);
+  SampleCursor live(10, DataLoaderOptions(4).drop_last(true));
+  restore_into(live, captured_from(source));
+  CHECK(live.epoch() == 5);
+  CHECK(live.options().batch_size() == 4);
+}
+
+TEST_CASE("cursor parts: values are checked", "[state]") {
+  SampleCursor cursor(10, in_order(3));
+  Captured captured = captured_from(cursor);
+  Values& values = captured.saved.values;
+  const auto with = [&](const char* name, Value value) {
+    const Value former = values[name];
+    values[name] = std::move(value);
+    const Codes codes = refused(cursor, captured);
+    values[name] = former;
+    return codes;
+  };
+  CHECK(with("epoch", Value(-1)) == Codes{"epoch: value_out_of_range"});
+  CHECK(
+      with("epoch", Value(std::numeric_limits<std::int64_t>::max())) ==
+      Codes{"epoch: value_out_of_range"});
+  CHECK(
+      with("epoch", Value(std::numeric_limits<std::uint64_t>::max())) ==
+      Codes{"epoch: value_out_of_range"});
+  CHECK(with("epoch", Value(0.5)) == Codes{"epoch: type_mismatch"});
+  CHECK(with("seed", Value(-1)) == Codes{"seed: value_out_of_range"});
+  CHECK(with("position", Value(4)) == Codes{"position: value_out_of_range"});
+  CHECK(with("position", Value(12)) == Codes{"position: value_out_of_range"});
+  CHECK(with("position", Value(-3)) == Codes{"position: value_out_of_range"});
+  CHECK(with("position", Value(9)) == Codes{});
+  CHECK(with("position", Value(10)) == Codes{});
+  CHECK(
+      with("batch_size", Value(0)) == Codes{"batch_size: value_out_of_range"});
+  values.erase("seed");
+  values["other"] = Value(1);
+  values["epoch"] = Value("x");
+  CHECK(
+      refused(cursor, captured) ==
+      Codes{
+          "other: name_unexpected",
+          "seed: name_missing",
+          "epoch: type_mismatch"});
+}
+
+namespace {
+
+/// The messages of the mismatches, "name: was -> is".
+Codes differences(SampleCursor& cursor, const Captured& captured) {
+  detail::SampleCursorPart part(cursor);
+  Codes result;
+  for (const Mismatch& mismatch : mismatches_of(part, captured.saved)) {
+    result.push_back(
+        mismatch.name + ": " + mismatch.found + " -> " + mismatch.expected);
+  }
+  return result;
+}
+
+/// Saved after `batches` of 3 samples in epoch 2.
+Captured saved_after(
+    std::size_t size,
+    const DataLoaderOptions& options,
+    std::size_t batches) {
+  Control control;
+  SampleCursor cursor(size, options);
+  cursor.attach(&control);
+  cursor.start_epoch(2);
+  (void)run(cursor, batches, true);
+  return captured_from(cursor);
+}
+
+/// Restores and returns the part's remarks.
+Codes remarks_after(SampleCursor& cursor, const Captured& captured) {
+  detail::SampleCursorPart part(cursor);
+  restore(part, captured);
+  CHECK(part.exact() == part.notes().empty());
+  return part.notes();
+}
+
+} // namespace
+
+TEST_CASE("cursor parts: a data set that has grown is refused", "[state]") {
+  const std::size_t batches = GENERATE(0U, 1U, 4U);
+  const Captured captured = saved_after(10, DataLoaderOptions(3), batches);
+  SampleCursor live(11, DataLoaderOptions(3));
+  CHECK(
+      differences(live, captured) ==
+      Codes{"data_size: 10 samples -> 11 samples"});
+}
+
+TEST_CASE("cursor parts: another fingerprint is refused", "[state]") {
+  const auto tagged = [](const char* tag) {
+    return DataLoaderOptions(3).fingerprint(tag);
+  };
+  const Captured captured = saved_after(10, tagged("v1"), 1);
+  CHECK(captured.saved.values.at("fingerprint") == Value("v1"));
+  SampleCursor other(10, tagged("v2"));
+  CHECK(differences(other, captured) == Codes{"fingerprint: 'v1' -> 'v2'"});
+  SampleCursor same(10, tagged("v1"));
+  CHECK(remarks_after(same, captured).empty());
+  CHECK(same.position() == 3);
+  // Where one side has none there is nothing to compare.
+  SampleCursor none(10, DataLoaderOptions(3));
+  CHECK(remarks_after(none, captured).empty());
+  CHECK(remarks_after(other, saved_after(10, DataLoaderOptions(3), 1)).empty());
+}
+
+TEST_CASE("cursor parts: changed data, on with the next epoch", "[state]") {
+  const auto options = [](const char* tag) {
+    return DataLoaderOptions(3).seed(1).fingerprint(tag).on_data_change(
+        DataChange::next_epoch);
+  };
+  Control control;
+  SampleCursor live(12, options("b"));
+  live.attach(&control);
+  SECTION("within an epoch its rest is given up") {
+    CHECK(
+        remarks_after(live, saved_after(10, options("a"), 2)) ==
+        Codes{"the data set has changed (12 samples, 10 samples when it was "
+              "saved; 'b', 'a' when it was saved): the rest of epoch 2, 4 of "
+              "10 samples, is given up, and epoch 3 begins with the new one"});
+    CHECK(live.epoch() == 2);
+    CHECK(live.at_end());
+    CHECK(live.consumed().empty());
+    SECTION("and that is saved") {
+      const Captured again = captured_from(live);
+      CHECK(again.saved.values.at("ended") == Value(true));
+      SampleCursor next(12, options("b"));
+      Control next_control;
+      next.attach(&next_control);
+      CHECK(remarks_after(next, again).empty());
+      CHECK(next.at_end());
+      CHECK(run(next, kAll, true).empty());
+      next.start_epoch(3);
+      CHECK(run(next, kAll, true) == shuffled_order(12, 1, 3));
+    }
+    CHECK(run(live, kAll, true).empty()); // the epoch's code runs
+    CHECK(control.begins == 1);
+    CHECK(code_of([&] { (void)live.begin_range(); }) == "epoch_not_ended");
+    live.start_epoch(3);
+    CHECK(run(live, kAll, true) == shuffled_order(12, 1, 3));
+    CHECK_FALSE(live.cut());
+  }
+  SECTION("even where as many samples are left as there are now") {
+    const Captured captured = saved_after(24, options("a"), 4);
+    (void)remarks_after(live, captured);
+    CHECK(live.position() == live.epoch_size());
+    CHECK(live.consumed().empty());
+  }
+  SECTION("at its start nothing is given up") {
+    CHECK(
+        remarks_after(live, saved_after(10, options("b"), 0)) ==
+        Codes{"the data set has changed (12 samples, 10 samples when it was "
+              "saved): epoch 2 begins with the new one"});
+    CHECK(run(live, kAll, true) == shuffled_order(12, 1, 2));
+  }
+  SECTION("nor at its end") {
+    CHECK(
+        remarks_after(live, saved_after(10, options("b"), 4)) ==
+        Codes{"the data set has changed (12 samples, 10 samples when it was "
+              "saved): epoch 3 begins with the new one"});
+    CHECK(run(live, kAll, true).empty());
+  }
+  SECTION("the batches may be others too, but not the seed") {
+    SampleCursor other(
+        12, options("b").batch_size(5).on_data_change(DataChange::next_epoch));
+    (void)remarks_after(other, saved_after(10, options("a"), 2));
+    CHECK(other.at_end());
+    SampleCursor seeded(12, options("b").seed(2));
+    CHECK(
+        refused(seeded, saved_after(10, options("a"), 2)) ==
+        Codes{"seed: data_changed"});
+  }
+}
+
+TEST_CASE("cursor parts: another world within an epoch is refused", "[state]") {
+  const auto world = [](std::size_t rank, std::size_t size) {
+    return DataLoaderOptions(3).rank(rank).world_size(size);
+  };
+  const Captured captured = saved_after(24, world(1, 2), 2);
+  SampleCursor same(24, world(1, 2));
+  (void)remarks_after(same, captured);
+  CHECK(same.position() == 6);
+  CHECK(same.consumed().size() == 6);
+  SampleCursor other(24, world(0, 3));
+  CHECK(
+      differences(other, captured) ==
+      Codes{
+          "rank: 1 at position 6 of an epoch -> 0",
+          "world_size: 2 at position 6 of an epoch -> 3"});
+  SampleCursor alone(24, DataLoaderOptions(3));
+  CHECK(
+      refused(alone, captured) ==
+      Codes{"rank: data_changed", "world_size: data_changed"});
+  // At the border of an epoch any world will do.
+  CHECK(remarks_after(other, saved_after(24, world(1, 2), 0)).empty());
+  CHECK(other.epoch() == 2);
+  CHECK(other.position() == 0);
+  CHECK(remarks_after(other, saved_after(24, world(1, 2), 4)).empty());
+  CHECK(other.at_end());
+  CHECK(other.consumed().empty());
+  CHECK(remarks_after(alone, saved_after(24, world(1, 2), 4)).empty());
+  CHECK(alone.at_end());
+}
+
+TEST_CASE("cursor parts: values of a world are checked", "[state]") {
+  SampleCursor cursor(10, in_order(3));
+  Captured captured = captured_from(cursor);
+  captured.saved.values["world_size"] = Value(0);
+  CHECK(refused(cursor, captured) == Codes{"world_size: value_out_of_range"});
+  captured.saved.values["world_size"] = Value("x");
+  captured.saved.values["ended"] = Value(1);
+  CHECK(
+      refused(cursor, captured) ==
+      Codes{"ended: type_mismatch", "world_size: type_mismatch"});
+}
+
+TEST_CASE("cursor parts: an epoch cursor of known size", "[state]") {
+  Control control;
+  EpochCursor source(10);
+  source.attach(&control);
+  source.start_epoch(4);
+  source.hand_out(source.begin_range(), 7);
+  (void)source.commit();
+  const auto part = make_part(source);
+  CHECK(part->kind() == "data");
+  CHECK(StateAdapter<EpochCursor>::default_name == std::string("data"));
+  CHECK(StateAdapter<SampleCursor>::default_name == std::string("data"));
+  Captured captured = capture(*part);
+  CHECK(
+      captured.saved.values ==
+      Values{
+          {"epoch", Value(4)},
+          {"epoch_size", Value(10)},
+          {"position", Value(7)}});
+
+  EpochCursor live(10);
+  restore(*make_part(live), captured);
+  CHECK(live.epoch() == 4);
+  CHECK(live.position() == 7);
+  EpochCursor grown(11);
+  const auto codes = [&](EpochCursor& cursor) {
+    return codes_of(mismatches_of(*make_part(cursor), captured.saved));
+  };
+  CHECK(codes(grown) == Codes{"epoch_size: data_changed"});
+  captured.saved.values["position"] = Value(11);
+  captured.saved.values["epoch"] = Value(-1);
+  CHECK(
+      codes(live) ==
+      Codes{"epoch: value_out_of_range", "position: value_out_of_range"});
+}
+
+TEST_CASE("cursor parts: a stream goes on at the next epoch", "[state]") {
+  Control control;
+  EpochCursor source(EpochCursor::kUnknown);
+  source.attach(&control);
+  source.start_epoch(4);
+  const std::uint64_t range = source.begin_range();
+  const auto restored = [&](std::size_t size) {
+    EpochCursor live(EpochCursor::kUnknown);
+    Control live_control;
+    live.attach(&live_control);
+    detail::EpochCursorPart from(source);
+    detail::EpochCursorPart part(live, size);
+    CHECK(part.kind() == "stream");
+    restore(part, capture(from));
+    CHECK(part.exact() == part.notes().empty());
+    const bool ended = live.at_end();
+    CHECK(live.fetches(live.begin_range()) != ended);
+    CHECK(live.epoch() == 4);
+    return part.notes();
+  };
+  CHECK(restored(0).empty()); // at the start of an epoch it is exact
+  source.hand_out(range, 7);
+  (void)source.commit();
+  CHECK(
+      restored(0) ==
+      Codes{"a stream cannot seek: what epoch 4 had left after 7 samples is "
+            "given up, and epoch 5 begins at its start"});
+  CHECK(
+      restored(8) ==
+      Codes{"a stream cannot seek: what epoch 4 had left after 7 samples is "
+            "given up (1 sample), and epoch 5 begins at its start"});
+  CHECK(source.fetches(range));
+  source.end_epoch_here(range);
+  CHECK(restored(8).empty()); // nothing was left
+}

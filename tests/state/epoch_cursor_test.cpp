@@ -1,0 +1,64 @@
+#include <support/catch.hpp>
+
+#include <holdfast/state/epoch_cursor.hpp>
+
+using namespace holdfast;
+using namespace holdfast::test;
+
+// The rules of ranges are tested with samples: sample_cursor_test.cpp.
+
+namespace {
+
+struct Control final : LoopControl {
+  bool stopping() const noexcept override {
+    return false;
+  }
+  void range_begins() override {}
+};
+
+} // namespace
+
+TEST_CASE("epoch cursor: an end that shows when it comes", "[state]") {
+  Control control;
+  EpochCursor cursor(EpochCursor::kUnknown);
+  cursor.attach(&control);
+  std::uint64_t range = cursor.begin_range();
+  CHECK(cursor.fetches(range));
+  cursor.hand_out(range, 3);
+  CHECK(cursor.fetches(range));
+  cursor.hand_out(range, 2);
+  CHECK(cursor.commit() == 5);
+  CHECK_FALSE(cursor.at_end());
+  cursor.end_epoch_here(range);
+  CHECK(cursor.at_end());
+  CHECK_FALSE(cursor.in_range(range));
+  CHECK(code_of([&] { (void)cursor.begin_range(); }) == "epoch_not_ended");
+  cursor.start_epoch(1);
+  CHECK_FALSE(cursor.at_end());
+  range = cursor.begin_range();
+  CHECK(cursor.fetches(range));
+  cursor.end_epoch_here(range - 1); // an older range ends nothing
+  CHECK(cursor.fetches(range));
+}
+
+TEST_CASE("epoch cursor: ended by a restore, one range is empty", "[state]") {
+  Control control;
+  EpochCursor cursor(10);
+  cursor.attach(&control);
+  cursor.restore_ended(3, 4, "why");
+  CHECK(cursor.at_end());
+  CHECK(cursor.cut());
+  CHECK(cursor.remark() == "why");
+  CHECK(cursor.position() == 4);
+  CHECK_FALSE(cursor.fetches(cursor.begin_range()));
+  CHECK(code_of([&] { (void)cursor.begin_range(); }) == "epoch_not_ended");
+  cursor.start_epoch(4);
+  CHECK_FALSE(cursor.cut());
+  CHECK(cursor.remark().empty());
+  CHECK(cursor.end() == 10);
+  CHECK(cursor.fetches(cursor.begin_range()));
+}
+
+TEST_CASE("epoch cursor: an epoch has samples", "[state]") {
+  CHECK(code_of([] { EpochCursor cursor(0); }) == "invalid_argument");
+}
