@@ -15,8 +15,7 @@ function(holdfast_headers result group extension include_dir)
   set(chosen)
   foreach(file IN LISTS all)
     if(file MATCHES "^holdfast/(libtorch|distributed)/"
-        OR file MATCHES "^holdfast/(impl/)?(checkpoint_manager|holdfast)\\."
-        OR file MATCHES "^holdfast/testing/(impl/)?(loop|resume)")
+        OR file MATCHES "^holdfast/(impl/)?(checkpoint_manager|holdfast)\\.")
       set(this libtorch)
     else()
       set(this core)

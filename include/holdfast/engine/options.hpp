@@ -2,6 +2,7 @@
 
 #include <holdfast/base/config.hpp>
 #include <holdfast/engine/event.hpp>
+#include <holdfast/engine/safe_point.hpp>
 #include <holdfast/format/environment.hpp>
 #include <holdfast/io/file_system.hpp>
 #include <holdfast/io/process.hpp>
@@ -38,6 +39,7 @@ struct Settings {
   int max_save_failures = 0;
   std::vector<std::pair<std::string, std::string>> tags;
   EventHandler on_event;
+  std::vector<SafePointHandler> on_safe_point;
   std::shared_ptr<FileSystem> file_system;
   Clock* clock = nullptr;
 };
@@ -93,6 +95,9 @@ class Options {
   /// Receives every event instead of the default, which prints warnings and
   /// failures to stderr, a line each. An empty function silences them.
   Options& on_event(EventHandler handler);
+
+  /// Lets `handler` look at the run at every safe point; one more each time.
+  Options& on_safe_point(SafePointHandler handler);
 
   /// For tests: where to write, and what time it is. `clock` must outlive the
   /// manager.

@@ -40,14 +40,16 @@ HOLDFAST_INLINE void require_names(const Metrics& metrics) {
 
 /// The manager's insides. Attached loaders hold a reference to it.
 struct Manager::State final : LoopControl {
-  State(std::string path, const Options& options)
-      : directory(std::move(path)),
+  State(Manager& its_manager, std::string path, const Options& options)
+      : manager(its_manager),
+        directory(std::move(path)),
         settings(options.resolve()),
         fork(fork_generation()) {
     watch.set_rules(settings.retention.best);
   }
 
   // What was given.
+  Manager& manager;
   std::string directory;
   Settings settings;
   PartSet parts;
@@ -113,6 +115,12 @@ struct Manager::State final : LoopControl {
         settings.on_event(Event{kind, std::move(checkpoint), std::move(text)});
       } catch (...) { // an event must not end a training run
       }
+    }
+  }
+
+  void tell(SafePoint::Kind kind, const Metrics& metrics) {
+    for (const SafePointHandler& handler : settings.on_safe_point) {
+      handler(SafePoint{kind, manager, parts, metrics});
     }
   }
 
@@ -212,7 +220,7 @@ struct Manager::State final : LoopControl {
 };
 
 HOLDFAST_INLINE Manager::Manager(std::string directory, Options options)
-    : state_(new State(std::move(directory), options)) {
+    : state_(new State(*this, std::move(directory), options)) {
   if (state_->directory.empty()) {
     throw_invalid_argument("directory", "must not be empty");
   }
@@ -280,6 +288,7 @@ HOLDFAST_INLINE void Manager::step(const Metrics& metrics) {
   state.see_stop_request();
   // A loop that goes on regardless is not saved at each of its steps.
   state.save_if_due(metrics, state.stopping() && !state.stop_saved);
+  state.tell(SafePoint::Kind::step, metrics);
 }
 
 HOLDFAST_INLINE void Manager::end_epoch(const Metrics& metrics) {
@@ -304,6 +313,7 @@ HOLDFAST_INLINE void Manager::end_epoch(const Metrics& metrics) {
   const bool goal =
       state.epoch_goal && state.progress.epoch >= state.epoch_goal->count;
   state.save_if_due(metrics, goal || state.stopping());
+  state.tell(SafePoint::Kind::epoch, metrics);
 }
 
 HOLDFAST_INLINE SaveHandle Manager::save(const Metrics& metrics) {

@@ -122,14 +122,14 @@ HOLDFAST_INLINE ResumeReport Manager::State::roll_back(
   const std::int64_t this_attempt = attempt;
   const Catalog former = scan(*root);
   RandomSnapshot before(parts, RandomSnapshot::Positions::taken);
+  ResumeReport report;
   try {
-    ResumeReport report = branch_at(find(former), former, {}, true);
+    report = branch_at(find(former), former, {}, true);
     if (run_id == this_run) {
       attempt = this_attempt; // the process is the same
     }
     rolled_back = true;
     range_left = !sources.empty();
-    return report;
   } catch (...) {
     const std::exception_ptr error = std::current_exception();
     try {
@@ -144,6 +144,8 @@ HOLDFAST_INLINE ResumeReport Manager::State::roll_back(
     }
     std::rethrow_exception(error);
   }
+  tell(SafePoint::Kind::resumed, {});
+  return report;
 }
 
 /// Takes back a line that a failed rollback has left on the disk.

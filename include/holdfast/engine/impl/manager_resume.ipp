@@ -48,6 +48,7 @@ HOLDFAST_INLINE ResumeReport
 Manager::State::take(const std::function<ResumeReport()>& begin) {
   require_not_resumed();
   RandomSnapshot before(parts, RandomSnapshot::Positions::taken);
+  ResumeReport report;
   try {
     // Said before the disk is touched: what cannot be saved.
     static_cast<void>(plan_checkpoint(capture(parts)));
@@ -60,13 +61,18 @@ Manager::State::take(const std::function<ResumeReport()>& begin) {
     // Before a restore, because attaching puts them at the start; and before
     // a line is begun, because it may fail.
     sources.attach(parts, *this);
-    return begin();
+    report = begin();
   } catch (...) {
     const std::exception_ptr error = std::current_exception();
     close();
     before.put_back();
     std::rethrow_exception(error);
   }
+  tell(
+      report.resumed() ? SafePoint::Kind::resumed
+                       : SafePoint::Kind::fresh_start,
+      {});
+  return report;
 }
 
 HOLDFAST_INLINE void Manager::State::close() noexcept {

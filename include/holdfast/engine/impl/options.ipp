@@ -85,6 +85,14 @@ HOLDFAST_INLINE Options& Options::on_event(EventHandler handler) {
   return *this;
 }
 
+HOLDFAST_INLINE Options& Options::on_safe_point(SafePointHandler handler) {
+  if (!handler) {
+    throw_invalid_argument("on_safe_point", "must not be empty");
+  }
+  settings_.on_safe_point.push_back(std::move(handler));
+  return *this;
+}
+
 HOLDFAST_INLINE Options& Options::file_system(
     std::shared_ptr<FileSystem> file_system) {
   settings_.file_system = std::move(file_system);

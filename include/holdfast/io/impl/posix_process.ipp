@@ -25,6 +25,7 @@ namespace detail {
 
 struct ProcessStatus {
   bool is_zombie = false;
+  std::size_t threads = 0;
   std::uint64_t start_time = 0;
 };
 
@@ -61,9 +62,11 @@ HOLDFAST_INLINE std::optional<ProcessStatus> status_of_process(
   }
   ProcessStatus status;
   status.start_time = parse_decimal(fields[start_time]).value_or(0);
+  const auto count = parse_decimal(fields[threads]);
+  status.threads = static_cast<std::size_t>(count.value_or(0));
   // A first thread that has ended looks like a zombie while others go on.
-  status.is_zombie = (fields[state] == "Z" || fields[state] == "X") &&
-      parse_decimal(fields[threads]).value_or(2) <= 1;
+  status.is_zombie =
+      (fields[state] == "Z" || fields[state] == "X") && count.value_or(2) <= 1;
   return status;
 }
 
