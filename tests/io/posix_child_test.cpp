@@ -1,0 +1,115 @@
+#include <holdfast/io/posix_child.hpp>
+
+#include "support/catch.hpp"
+#include "support/temporary_directory.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <thread>
+
+using namespace holdfast;
+using namespace holdfast::test;
+
+namespace {
+
+constexpr const char* kRole = "HOLDFAST_TEST_CHILD_ROLE";
+
+std::string text_in(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+} // namespace
+
+TEST_CASE("child process: ends with what its body returns", "[io]") {
+  const TemporaryDirectory directory;
+  std::fputs("the parent's own, not yet written", stdout);
+  auto body = [] {
+    std::puts("to stdout");
+    std::fputs("to stderr\n", stderr);
+    return 7;
+  };
+  ChildProcess child = ChildProcess::fork(body, directory.path("output"));
+  REQUIRE(child.wait(60));
+  CHECK(child.end().status == 7);
+  CHECK(child.end().signal == 0);
+  const std::string output = text_in(directory.path("output"));
+  CHECK(output.find("to stdout\n") != std::string::npos);
+  CHECK(output.find("to stderr\n") != std::string::npos);
+  CHECK(output.find("the parent's own") == std::string::npos);
+}
+
+TEST_CASE("child process: a killed one says by which signal", "[io]") {
+  const TemporaryDirectory directory;
+  auto body = []() -> int {
+    kill_this_process();
+  };
+  ChildProcess child = ChildProcess::fork(body, directory.path("output"));
+  REQUIRE(child.wait(60));
+  CHECK(child.end().signal == SIGKILL);
+}
+
+TEST_CASE("child process: waits no longer than asked, and kills", "[io]") {
+  const TemporaryDirectory directory;
+  auto body = [] {
+    std::this_thread::sleep_for(std::chrono::hours(1));
+    return 0;
+  };
+  const auto began = std::chrono::steady_clock::now();
+  {
+    ChildProcess child = ChildProcess::fork(body, directory.path("output"));
+    CHECK_FALSE(child.wait(0.02));
+    child.kill();
+    CHECK(child.end().signal == SIGKILL);
+    CHECK(child.wait(0));
+    ChildProcess left = ChildProcess::fork(body, directory.path("output"));
+    ChildProcess moved = std::move(left);
+    CHECK_FALSE(moved.wait(0));
+  }
+  CHECK(std::chrono::steady_clock::now() - began < std::chrono::minutes(1));
+}
+
+// Not a test by itself: what the process of the next one runs.
+TEST_CASE("child process: in its role", "[.]") {
+  const char* const role = std::getenv(kRole);
+  if (role == nullptr) {
+    SUCCEED("nobody gave it a role");
+    return;
+  }
+  std::printf("role %s", role); // written at the end of the process
+  end_this_process(own_arguments().size() == 1 ? 3 : 4);
+}
+
+TEST_CASE("child process: starts this program again", "[io]") {
+  const TemporaryDirectory directory;
+  ::setenv(kRole, "of the parent", 1);
+  ChildProcess child = ChildProcess::execute_self(
+      {"child process: in its role"},
+      kRole,
+      "its = own",
+      directory.path("output"));
+  REQUIRE(child.wait(60));
+  CHECK(child.end().status == 3);
+  const std::string output = text_in(directory.path("output"));
+  CHECK(output.find("role its = own") != std::string::npos);
+  ::unsetenv(kRole);
+}
+
+TEST_CASE("child process: counts threads", "[io]") {
+  CHECK(count_threads() == 1);
+  std::atomic<bool> done{false};
+  std::thread other([&] {
+    while (!done) {
+      std::this_thread::yield();
+    }
+  });
+  CHECK(count_threads() == 2);
+  done = true;
+  other.join();
+}
