@@ -9,7 +9,8 @@
 #include <holdfast/io/posix_child.hpp>
 #include <holdfast/io/posix_file_system.hpp>
 #include <holdfast/io/process.hpp>
-#include <holdfast/testing/resume_trace.hpp>
+#include <holdfast/testing/impl/resume_compare.ipp>
+#include <holdfast/testing/impl/resume_record.ipp>
 
 #include <algorithm>
 #include <cmath>
