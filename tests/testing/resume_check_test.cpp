@@ -244,6 +244,21 @@ TEST_CASE("resume check: of many tensors the one is named", "[testing]") {
       "0x41000000");
 }
 
+TEST_CASE("resume check: random state is named before weights", "[testing]") {
+  const ResumeCheckResult result = resume_equals_uninterrupted(
+      at_step([](Loop& loop) {
+        if (++counter_outside == 1 && loop.manager->progress().step > 0) {
+          loop.model.weight[0] += static_cast<float>(loop.engine());
+        }
+      }),
+      killed_at({2}));
+  INFO(result);
+  CHECK(result.finding == Finding::differs);
+  REQUIRE(result.differences.size() > 1);
+  CHECK(result.differences[0].part == "engine-state");
+  CHECK(result.differences[1].part == "model");
+}
+
 TEST_CASE("resume check: NaN equals itself by its bits", "[testing]") {
   const auto nan_at = [](float nan) {
     return at_step([nan](Loop& loop) {
