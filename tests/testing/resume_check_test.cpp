@@ -175,6 +175,14 @@ TEST_CASE("resume check: in a new process of this program", "[testing]") {
   CHECK(second.at.step == 4);
   counter_outside = 0;
 
+  // With other arguments, which lead to one test case, not to any before it.
+  const ResumeCheckResult other = resume_equals_uninterrupted(
+      run_of([](Loop&) {}),
+      killed_at({3}).in_new_processes(
+          {"resume check: in a new process of this program"}));
+  INFO(other);
+  CHECK(other.finding == Finding::equal);
+
   const ResumeCheckResult never = resume_equals_uninterrupted(
       run_of([](Loop&) {}),
       killed_at({3}).in_new_processes({"no such test case"}));

@@ -97,7 +97,8 @@ class ResumeCheckOptions {
   /// Each attempt in a new process: this program, started again with the same
   /// arguments or with these. It must come to the same call in the same way;
   /// there the loop is run and the process ends. Calls of the check that come
-  /// before say that all is well, without a look.
+  /// before say that all is well, without a look; those with the same arguments
+  /// are counted.
   ResumeCheckOptions& in_new_processes();
   ResumeCheckOptions& in_new_processes(std::vector<std::string> arguments);
   /// New objects in this process: cheap, but what lives outside of them

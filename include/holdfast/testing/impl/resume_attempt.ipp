@@ -12,6 +12,9 @@ namespace holdfast::testing {
 HOLDFAST_INLINE detail::Task ResumeChecker::new_run() {
   detail::Task task;
   task.call = call_;
+  if (!options_.own_arguments_) {
+    task.arguments = options_.arguments_;
+  }
   task.directory = directory_ + "/run-" + std::to_string(++runs_);
   task.trace = directory_ + "/trace-" + std::to_string(++traces_);
   task.may_kill = options_.isolation_ != Isolation::same_process;

@@ -17,9 +17,16 @@ namespace holdfast::testing {
 
 namespace detail {
 
-/// Calls of the check in this process so far: what a new one finds its own by.
-HOLDFAST_INLINE std::int64_t& count_calls() {
-  static std::int64_t calls = 0;
+/// How many calls of the check there were in this process with these arguments
+/// for new ones, this one included: by what a new process finds its own call.
+HOLDFAST_INLINE std::int64_t count_call(
+    const std::vector<std::string>& arguments) {
+  static std::vector<std::vector<std::string>> all;
+  all.push_back(arguments);
+  std::int64_t calls = 0;
+  for (const std::vector<std::string>& one : all) {
+    calls += one == arguments ? 1 : 0;
+  }
   return calls;
 }
 
@@ -62,6 +69,19 @@ HOLDFAST_INLINE void Run::compare(std::string name, Value value) {
 // --- the check ---------------------------------------------------------------
 
 HOLDFAST_INLINE ResumeCheckResult ResumeChecker::check() {
+  const std::vector<std::string> arguments = options_.own_arguments_
+      ? std::vector<std::string>()
+      : options_.arguments_;
+  call_ = detail::count_call(arguments);
+  if (const char* const text = std::getenv(detail::kTaskVariable)) {
+    const detail::Task task = detail::Task::from_text(text);
+    if (task.call == call_ && task.arguments == arguments) {
+      detail::perform(task, make_run_);
+      end_this_process(0);
+    }
+    result_.finding = Finding::elsewhere;
+    return result_;
+  }
   validate();
   std::string scratch = options_.scratch_;
   if (scratch.empty()) {
@@ -287,18 +307,7 @@ HOLDFAST_INLINE void ResumeChecker::interrupt(
 HOLDFAST_INLINE ResumeCheckResult resume_equals_uninterrupted(
     const MakeRun& make_run,
     const ResumeCheckOptions& options) {
-  const std::int64_t call = ++detail::count_calls();
-  if (const char* const text = std::getenv(detail::kTaskVariable)) {
-    const detail::Task task = detail::Task::from_text(text);
-    if (task.call == call) {
-      detail::perform(task, make_run);
-      end_this_process(0);
-    }
-    ResumeCheckResult result;
-    result.finding = ResumeCheckResult::Finding::elsewhere;
-    return result;
-  }
-  return ResumeChecker(make_run, options, call).check();
+  return ResumeChecker(make_run, options).check();
 }
 
 } // namespace holdfast::testing

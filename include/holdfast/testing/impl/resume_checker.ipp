@@ -22,11 +22,8 @@ class ResumeChecker {
  public:
   using Finding = ResumeCheckResult::Finding;
 
-  ResumeChecker(
-      const MakeRun& make_run,
-      const ResumeCheckOptions& options,
-      std::int64_t call)
-      : make_run_(make_run), options_(options), call_(call) {}
+  ResumeChecker(const MakeRun& make_run, const ResumeCheckOptions& options)
+      : make_run_(make_run), options_(options) {}
 
   ResumeCheckResult check();
 
@@ -119,7 +116,7 @@ class ResumeChecker {
 
   const MakeRun& make_run_;
   const ResumeCheckOptions& options_;
-  std::int64_t call_;
+  std::int64_t call_ = 0;
   std::string directory_;
   std::vector<Values> reference_; ///< The beginning, then all safe points.
   std::size_t runs_ = 0;

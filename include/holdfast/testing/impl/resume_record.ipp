@@ -22,7 +22,8 @@ namespace holdfast::testing::detail {
 
 /// What one process is told to do. Travels to it as JSON.
 struct Task {
-  std::int64_t call = 0; ///< Which call of the check in the program.
+  std::int64_t call = 0; ///< Which call of the check with these arguments.
+  std::vector<std::string> arguments; ///< Empty: those of the program.
   std::string directory; ///< Of the run.
   std::string trace; ///< The file.
   std::int64_t save_every = 0; ///< Steps; 0: only as the loop itself says.
@@ -188,6 +189,11 @@ HOLDFAST_INLINE Values point_record(
 HOLDFAST_INLINE std::string Task::to_text() const {
   Values values;
   values["call"] = call;
+  Value::Array list;
+  for (const std::string& argument : arguments) {
+    list.emplace_back(argument);
+  }
+  values["arguments"] = Value(std::move(list));
   values["directory"] = directory;
   values["trace"] = trace;
   values["save_every"] = save_every;
@@ -203,6 +209,9 @@ HOLDFAST_INLINE Task Task::from_text(const std::string& text) {
   const Values& values = value.object();
   Task task;
   task.call = holdfast::at(values, "call").as<std::int64_t>();
+  for (const Value& argument : holdfast::at(values, "arguments").array()) {
+    task.arguments.push_back(argument.text());
+  }
   task.directory = holdfast::at(values, "directory").text();
   task.trace = holdfast::at(values, "trace").text();
   task.save_every = holdfast::at(values, "save_every").as<std::int64_t>();
