@@ -207,7 +207,7 @@ TEST_CASE("checkpoint manager: a module is one part however it is held") {
   const auto goes_round = [&](auto& form, torch::nn::Module& module) {
     CAPTURE(next);
     if (!former.empty()) {
-      const ResumeReport report = load(former, form);
+      const LoadReport report = load(former, form);
       CHECK(names_of(report) == std::vector<std::string>{"model"});
       CHECK(module.parameters()[0].sum().item<float>() == Approx(next - 1));
       CHECK(module.buffers()[0].sum().item<float>() == Approx(8 * next - 8));
@@ -443,7 +443,7 @@ TEST_CASE("checkpoint manager: load for inference and fine-tuning") {
 
   Network newest;
   seed_everything(9);
-  const ResumeReport report = load(directory.path(), newest);
+  const LoadReport report = load(directory.path(), newest);
   CHECK(report.resumed());
   CHECK(names_of(report) == std::vector<std::string>{"model"});
   const at::Tensor drawn = at::randn({2});
