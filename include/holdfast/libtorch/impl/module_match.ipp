@@ -39,7 +39,8 @@ HOLDFAST_INLINE void match_module_tensors(
   for (std::size_t i = 0; i < saved.tensors.size(); ++i) {
     if (gradient_names.contains(saved.tensors[i].name)) {
       if (at(saved.values, "gradients").kind() == Value::Kind::null) {
-        mismatches.note({ErrorCode::name_unexpected, saved.tensors[i].name});
+        mismatches.note(
+            {ErrorCode::name_unexpected, saved.tensors[i].name, "", ""});
       }
       continue;
     }

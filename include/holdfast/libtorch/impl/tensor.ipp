@@ -4,6 +4,7 @@
 
 #include <holdfast/libtorch/impl/tensor_dtypes.ipp>
 #include <holdfast/libtorch/impl/tensor_sources.ipp>
+#include <holdfast/state/checks.hpp>
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_strided.h>

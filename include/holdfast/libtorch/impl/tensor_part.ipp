@@ -117,6 +117,11 @@ HOLDFAST_INLINE std::optional<at::Device> device_named(
   }
 }
 
+/// The same; the host where this machine has none.
+HOLDFAST_INLINE at::Device device_or_host(const std::string& name) {
+  return device_named(name).value_or(at::Device(at::kCPU));
+}
+
 HOLDFAST_INLINE void check_device(const std::string& name) {
   if (!name.empty() && !device_named(name)) {
     throw_invalid_argument(
@@ -129,8 +134,7 @@ HOLDFAST_INLINE void check_device(const std::string& name) {
 HOLDFAST_INLINE at::Device device_for(const Saved& saved) {
   check_device(saved.device);
   const std::string& was = at(saved.values, "device").text("device");
-  return device_named(saved.device.empty() ? was : saved.device)
-      .value_or(at::Device(at::kCPU));
+  return device_or_host(saved.device.empty() ? was : saved.device);
 }
 
 HOLDFAST_INLINE std::unique_ptr<Restore> TensorPart::prepare(
