@@ -96,19 +96,19 @@ TEST_CASE("load: another head, for fine-tuning") {
   CHECK(
       report.to_string() ==
       "loaded ckpt-000001-step-0 (epoch 0, step 0) in '" + directory.path() +
-          "': 1 part, 296 bytes\n"
+          "': 1 part, 256 bytes\n"
           "  tensors: 2 loaded, 2 missing, 2 of another shape, 2 not used, 2 "
           "renamed\n"
-          "  model: 'encoder.weight' (renamed from 'backbone.weight'): loaded, "
-          "F32 [4, 3]\n"
           "  model: 'encoder.bias' (renamed from 'backbone.bias'): loaded, F32 "
           "[4]\n"
-          "  model: 'head.weight': left as it was, [10, 3] in the checkpoint, "
-          "[5, 3] here\n"
+          "  model: 'encoder.weight' (renamed from 'backbone.weight'): loaded, "
+          "F32 [4, 3]\n"
           "  model: 'head.bias': left as it was, [10] in the checkpoint, [5] "
           "here\n"
-          "  model: 'old.weight': not used: F32 [2, 3]\n"
+          "  model: 'head.weight': left as it was, [10, 3] in the checkpoint, "
+          "[5, 3] here\n"
           "  model: 'old.bias': not used: F32 [2]\n"
+          "  model: 'old.weight': not used: F32 [2, 3]\n"
           "  model: 'fresh.weight': left as it was, not in the checkpoint: F32 "
           "[6, 3]\n"
           "  model: 'fresh.bias': left as it was, not in the checkpoint: F32 "
@@ -186,6 +186,84 @@ TEST_CASE("load: an optimizer follows renamed parameters, or is refused") {
       contains("'optimizer: model.c.weight': found nothing, expected a "
                "parameter in group 0"));
   CHECK(difference(before, snapshot_of(more)) == "");
+}
+
+namespace {
+
+/// A module with state of its own and an undefined parameter.
+struct Counter : nn::Module, ExtraState {
+  Counter() {
+    register_parameter("bias", at::Tensor());
+    weight = register_parameter("weight", at::randn({2}));
+  }
+  Values save_state() const override {
+    return {{"count", count}};
+  }
+  void load_state(const Values& values) override {
+    count = holdfast::at(values, "count").as<int>("count");
+  }
+  at::Tensor weight;
+  int count = 0;
+};
+
+struct Outer : nn::Module {
+  explicit Outer(const std::vector<std::string>& names) {
+    for (const std::string& name : names) {
+      counters.push_back(register_module(name, std::make_shared<Counter>()));
+    }
+  }
+  std::vector<std::shared_ptr<Counter>> counters;
+};
+
+} // namespace
+
+TEST_CASE("load: state of modules that is not in tensors has names, too") {
+  const TemporaryDirectory directory;
+  Outer saved({"one", "two"});
+  saved.counters[0]->count = 5;
+  save_to(directory.path(), saved);
+
+  Outer model({"first", "new"});
+  model.counters[1]->count = 7;
+  const auto renames = [] {
+    return LoadOptions().rename("one.*", "first.*").rename("one", "first");
+  };
+  CHECK(code_of([&] {
+          load(
+              directory.path(),
+              renames().allow_missing("new.*").allow_unexpected("two.*"),
+              model);
+        }) == "name_missing");
+  CHECK(model.counters[0]->count == 0);
+  const LoadReport report = load(
+      directory.path(),
+      renames().allow_missing("new*").allow_unexpected("two*"),
+      model);
+  CHECK(model.counters[0]->count == 5);
+  CHECK(model.counters[1]->count == 7);
+  CHECK(at::equal(model.counters[0]->weight, saved.counters[0]->weight));
+  CHECK(
+      fate_of(report, "new").to_string() ==
+      "model: 'new': left as it was, not in the checkpoint: the module's own "
+      "state");
+  CHECK(fate_of(report, "new.bias").fate == Fate::missing);
+  CHECK(fate_of(report, "two.bias").fate == Fate::unused);
+}
+
+TEST_CASE("load: gradients are told to be left out") {
+  const TemporaryDirectory directory;
+  Layers saved({{"a", 2}});
+  saved.all[0]->weight.mutable_grad() = at::ones({2, 3});
+  auto accumulating = with_gradients(saved);
+  save_to(directory.path(), accumulating);
+  Layers model({{"a", 2}});
+  auto loading = with_gradients(model);
+  const LoadReport report = load(directory.path(), loading);
+  CHECK(fate_of(report, "a.weight").fate == Fate::loaded);
+  CHECK(
+      fate_of(report, "a.weight.grad").to_string() ==
+      "model: 'a.weight.grad': not used: F32 [2, 3]");
+  CHECK_FALSE(model.all[0]->weight.grad().defined());
 }
 
 TEST_CASE("load: dtypes are converted where asked, in place") {
