@@ -193,7 +193,7 @@ namespace {
 /// A module with state of its own and an undefined parameter.
 struct Counter : nn::Module, ExtraState {
   Counter() {
-    register_parameter("bias", at::Tensor());
+    register_parameter("bias", at::Tensor(), false);
     weight = register_parameter("weight", at::randn({2}));
   }
   Values save_state() const override {
