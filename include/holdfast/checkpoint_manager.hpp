@@ -148,17 +148,19 @@ CheckpointManager(std::string, Options, Arguments&&...) -> CheckpointManager<
     std::remove_cv_t<std::remove_reference_t<Arguments>>...>;
 
 /// Loads a checkpoint, or the newest valid one of a run directory, into some
-/// objects, without a manager: see `load(path, PartSet)`.
+/// objects, without a manager: see `load(path, options, PartSet)`.
 template <
     class Argument,
     class... Arguments,
     class = std::enable_if_t<!std::is_same_v<
         std::remove_cv_t<std::remove_reference_t<Argument>>,
         PartSet>>>
-ResumeReport load(
+LoadReport load(
     const std::string& path,
+    const LoadOptions& options,
     Argument&& part,
     Arguments&&... parts) {
+  detail::check_device(options.device());
   PartSet set;
   if constexpr ((detail::check_argument<Argument>() && ... &&
                  detail::check_argument<Arguments>())) {
@@ -169,7 +171,25 @@ ResumeReport load(
     add(part);
     (add(parts), ...);
   }
-  return load(path, static_cast<const PartSet&>(set));
+  return load(path, options, static_cast<const PartSet&>(set));
+}
+
+/// The same without options.
+template <
+    class Argument,
+    class... Arguments,
+    class Type = std::remove_cv_t<std::remove_reference_t<Argument>>,
+    class = std::enable_if_t<
+        !std::is_same_v<Type, PartSet> && !std::is_same_v<Type, LoadOptions>>>
+LoadReport load(
+    const std::string& path,
+    Argument&& part,
+    Arguments&&... parts) {
+  return load(
+      path,
+      LoadOptions(),
+      std::forward<Argument>(part),
+      std::forward<Arguments>(parts)...);
 }
 
 } // namespace holdfast

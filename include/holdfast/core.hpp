@@ -8,6 +8,8 @@
 #include <holdfast/base/units.hpp>
 #include <holdfast/base/version.hpp>
 #include <holdfast/engine/load.hpp>
+#include <holdfast/engine/load_options.hpp>
+#include <holdfast/engine/load_report.hpp>
 #include <holdfast/engine/manager.hpp>
 #include <holdfast/engine/options.hpp>
 #include <holdfast/engine/report.hpp>

@@ -4,6 +4,7 @@
 namespace holdfast {
 
 class Error;
+class LoadOptions;
 class Manager;
 class Metrics;
 class Options;
@@ -11,6 +12,7 @@ class Part;
 class PartSet;
 class SaveHandle;
 class Value;
+struct LoadReport;
 struct Progress;
 struct ResumeReport;
 

@@ -68,11 +68,10 @@ TEST_CASE("load: the newest checkpoint of a run directory", "[load]") {
   const Disk disk = trained(3);
   ManualClock clock;
   ToyParts parts;
-  const ResumeReport report = load(kRoot, parts.set, *disk, clock);
+  const LoadReport report = load(kRoot, parts.set, *disk, clock);
   CHECK(report.directory == kRoot);
-  REQUIRE(report.checkpoint);
-  CHECK(report.checkpoint->step == 3);
-  CHECK(report.checkpoint->path == checkpoint_path(3));
+  CHECK(report.checkpoint.step == 3);
+  CHECK(report.checkpoint.path == checkpoint_path(3));
   CHECK(report.parts.size() == 4);
   CHECK(same(parts.model, model_after(3)));
 }
@@ -83,7 +82,7 @@ TEST_CASE("load: a checkpoint by its path", "[load]") {
   for (const std::string& path :
        {checkpoint_path(2), checkpoint_path(2) + "/"}) {
     ToyParts parts;
-    CHECK(load(path, parts.set, *disk, clock).checkpoint->step == 2);
+    CHECK(load(path, parts.set, *disk, clock).checkpoint.step == 2);
     CHECK(same(parts.model, model_after(2)));
   }
 }
@@ -96,10 +95,9 @@ TEST_CASE("load: the current line counts, not the highest number", "[load]") {
   }
   ManualClock clock;
   ToyParts parts;
-  CHECK(load(kRoot, parts.set, *disk, clock).checkpoint->step == 1);
+  CHECK(load(kRoot, parts.set, *disk, clock).checkpoint.step == 1);
   // But any checkpoint can be named.
-  CHECK(
-      load(checkpoint_path(3), parts.set, *disk, clock).checkpoint->step == 3);
+  CHECK(load(checkpoint_path(3), parts.set, *disk, clock).checkpoint.step == 3);
 }
 
 TEST_CASE("load: some parts, and the others are left alone", "[load]") {
@@ -108,7 +106,7 @@ TEST_CASE("load: some parts, and the others are left alone", "[load]") {
   ToyModel model;
   PartSet parts;
   parts.add("model", make_part(model));
-  const ResumeReport report = load(kRoot, parts, *disk, clock);
+  const LoadReport report = load(kRoot, parts, *disk, clock);
   REQUIRE(report.parts.size() == 1);
   CHECK(report.parts[0].name == "model");
   CHECK(report.parts[0].kind == "module");
@@ -141,8 +139,8 @@ TEST_CASE("load: changes nothing on the disk and takes no lock", "[load]") {
   const auto faulty = std::make_shared<FaultFileSystem>(disk);
   ManualClock clock;
   ToyParts parts;
-  const ResumeReport report = load(kRoot, parts.set, *faulty, clock);
-  CHECK(report.checkpoint->step == 2);
+  const LoadReport report = load(kRoot, parts.set, *faulty, clock);
+  CHECK(report.checkpoint.step == 2);
   REQUIRE(report.passed_over.size() == 1);
   CHECK(report.passed_over[0].verdict == Verdict::damaged);
   CHECK_FALSE(report.passed_over[0].quarantined);
@@ -161,11 +159,11 @@ TEST_CASE(
   train_steps(run, 2);
   ManualClock clock;
   ToyParts parts;
-  CHECK(load(kRoot, parts.set, *disk, clock).checkpoint->step == 2);
+  CHECK(load(kRoot, parts.set, *disk, clock).checkpoint.step == 2);
   run.train_batch(run.loader.next());
   run.manager.step({{"loss", run.loss()}});
   CHECK(run.fingerprint() == undisturbed(3));
-  CHECK(load(kRoot, parts.set, *disk, clock).checkpoint->step == 3);
+  CHECK(load(kRoot, parts.set, *disk, clock).checkpoint.step == 3);
 }
 
 TEST_CASE("load: holds off retention while it reads", "[load]") {
@@ -184,8 +182,7 @@ TEST_CASE("load: holds off retention while it reads", "[load]") {
   ManualClock clock;
   ToyParts parts;
   CHECK(
-      load(checkpoint_path(1), parts.set, *faulty, clock).checkpoint->step ==
-      1);
+      load(checkpoint_path(1), parts.set, *faulty, clock).checkpoint.step == 1);
   CHECK(saved);
   CHECK(same(parts.model, model_after(1)));
   run.manager.save().wait();
@@ -252,23 +249,22 @@ TEST_CASE("load: a copy of a checkpoint under another name", "[load]") {
   disk->copy(checkpoint_path(2), "exports/best");
   {
     ToyParts parts;
-    const ResumeReport report = load("exports/best", parts.set, *disk, clock);
+    const LoadReport report = load("exports/best", parts.set, *disk, clock);
     CHECK(same(parts.model, model_after(2)));
-    REQUIRE(report.checkpoint);
-    CHECK(report.checkpoint->step == 2);
-    CHECK(report.checkpoint->name == "best");
-    CHECK(report.checkpoint->path == "exports/best");
+    CHECK(report.checkpoint.step == 2);
+    CHECK(report.checkpoint.name == "best");
+    CHECK(report.checkpoint.path == "exports/best");
   }
   // Verified like any other: there is nothing older to pass over to.
   disk->flip_bit("exports/best/model/model.safetensors", 8 * 300);
   ToyParts parts;
   const ToyModel before = parts.model;
-  CHECK(
-      code_of([&] { load("exports/best", parts.set, *disk, clock); }) ==
-      "checksum_mismatch");
+  CHECK(code_of([&] {
+          load("exports/best", parts.set, *disk, clock);
+        }) == "checksum_mismatch");
   CHECK(same(parts.model, before));
   disk->remove("exports/best/state.json");
-  CHECK(
-      code_of([&] { load("exports/best", parts.set, *disk, clock); }) ==
-      "not_found");
+  CHECK(code_of([&] {
+          load("exports/best", parts.set, *disk, clock);
+        }) == "not_found");
 }

@@ -1098,8 +1098,7 @@ TEST_CASE(
   CHECK(code_of([&] { run.manager.step(); }) == "not_resumed");
   hooked.fail = false;
   // A run from nothing would begin with what was restored.
-  CHECK(
-      code_of([&] { run.manager.start_fresh("anew"); }) == "already_resumed");
+  CHECK(code_of([&] { run.manager.start_fresh("anew"); }) == "already_resumed");
   CHECK(catalog_of(disk).lines.empty());
   run.manager.resume();
   CHECK(run.fingerprint() == undisturbed(1));

@@ -61,7 +61,7 @@ struct FreePart final : Part {
   std::vector<TensorInfo> tensors;
   std::vector<float> data = std::vector<float>(64, 1.5F);
   Values values;
-  Mismatches complaints;
+  std::vector<Mismatch> complaints;
   Saved seen;
 };
 

@@ -7,6 +7,8 @@ using namespace holdfast::test;
 
 namespace {
 
+const LoadOptions kPlainLoad;
+
 /// Writes down what the engine does with it.
 struct Noted final : Part {
   Noted(std::string its_name, Stage its_stage, std::vector<std::string>& log)
@@ -73,7 +75,7 @@ struct AllStages {
         disk->open_root(kRoot, Create::no)->open_directory(checkpoint);
     const Manifest manifest =
         parse_manifest(read_file(*directory, kManifestName, kMaxManifestBytes));
-    return PreparedRestore(*directory, manifest, parts, Unregistered::refused);
+    return PreparedRestore(*directory, manifest, parts, nullptr);
   }
   void save() {
     Manager manager(kRoot, keep_everything(disk));
@@ -162,14 +164,13 @@ TEST_CASE("restore: one that is not applied changes nothing", "[restore]") {
   PartSet parts;
   parts.add("model", make_part(model));
   {
-    const PreparedRestore restore(
-        *directory, manifest, parts, Unregistered::ignored);
+    const PreparedRestore restore(*directory, manifest, parts, &kPlainLoad);
     CHECK(restore.restored().size() == 1);
     CHECK(restore.engine().count("last_save") == 1);
   }
   CHECK(model.weight == ToyModel().weight);
   CHECK(code_of([&] {
-          PreparedRestore(*directory, manifest, parts, Unregistered::refused);
+          PreparedRestore(*directory, manifest, parts, nullptr);
         }) == "part_unexpected");
 }
 
@@ -183,9 +184,8 @@ TEST_CASE("restore: wrong bytes are never applied", "[restore]") {
   ToyModel model;
   PartSet parts;
   parts.add("model", make_part(model));
-  const auto error = error_of([&] {
-    PreparedRestore(*directory, manifest, parts, Unregistered::ignored);
-  });
+  const auto error = error_of(
+      [&] { PreparedRestore(*directory, manifest, parts, &kPlainLoad); });
   REQUIRE(error);
   CHECK(error->code() == ErrorCode::checksum_mismatch);
   CHECK(error->path() == "model/model.safetensors");

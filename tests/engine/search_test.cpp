@@ -52,8 +52,9 @@ Searched search_in(const Disk& disk) {
   PartSet parts;
   parts.add("model", make_part(model));
   ManualClock clock;
-  const SearchResult result = search(
-      *root, scan(*root).search_order(), parts, Unregistered::ignored, clock);
+  const LoadOptions options;
+  const SearchResult result =
+      search(*root, scan(*root).search_order(), parts, &options, clock);
   Searched searched;
   searched.step = result.found ? result.found->name.step : 0;
   searched.passed_over = result.passed_over.size();

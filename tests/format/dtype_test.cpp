@@ -159,3 +159,31 @@ TEST_CASE("dtype: elements as numbers", "[format]") {
   CHECK_FALSE(value(DType::f8_e4m3, std::uint8_t{1}));
   CHECK_FALSE(value(DType::c64, std::uint64_t{1}));
 }
+
+TEST_CASE("dtype: what a load may convert", "[format]") {
+  const auto targets_of = [](DType from) {
+    std::string names;
+    for (int i = 0; i <= static_cast<int>(DType::c128); ++i) {
+      const auto to = static_cast<DType>(i);
+      if (to != from && is_convertible(from, to)) {
+        names += std::string(info(to).name) + " ";
+      }
+    }
+    return names;
+  };
+  CHECK(targets_of(DType::f32) == "F16 BF16 F64 ");
+  CHECK(targets_of(DType::f64) == "F16 BF16 F32 ");
+  CHECK(targets_of(DType::f16) == "BF16 F32 F64 ");
+  CHECK(targets_of(DType::bf16) == "F16 F32 F64 ");
+  CHECK(targets_of(DType::f8_e4m3) == "F16 BF16 F32 F64 ");
+  CHECK(targets_of(DType::u8) == "I16 U16 I32 U32 I64 U64 ");
+  CHECK(targets_of(DType::i8) == "I16 I32 I64 ");
+  CHECK(targets_of(DType::u32) == "I64 U64 ");
+  CHECK(targets_of(DType::i32) == "I64 ");
+  CHECK(targets_of(DType::i64).empty());
+  CHECK(targets_of(DType::u64).empty());
+  for (const DType never :
+       {DType::boolean, DType::f4, DType::f8_e8m0, DType::c64, DType::c128}) {
+    CHECK(targets_of(never).empty());
+  }
+}

@@ -131,7 +131,8 @@ void manage(const std::string& directory, Run& run, Use use) {
   use(checkpoints);
 }
 
-std::vector<std::string> names_of(const ResumeReport& report) {
+template <class Report>
+std::vector<std::string> names_of(const Report& report) {
   std::vector<std::string> names;
   for (const RestoredPart& part : report.parts) {
     names.push_back(part.name);
@@ -207,7 +208,7 @@ TEST_CASE("checkpoint manager: a module is one part however it is held") {
   const auto goes_round = [&](auto& form, torch::nn::Module& module) {
     CAPTURE(next);
     if (!former.empty()) {
-      const ResumeReport report = load(former, form);
+      const LoadReport report = load(former, form);
       CHECK(names_of(report) == std::vector<std::string>{"model"});
       CHECK(module.parameters()[0].sum().item<float>() == Approx(next - 1));
       CHECK(module.buffers()[0].sum().item<float>() == Approx(8 * next - 8));
@@ -443,8 +444,8 @@ TEST_CASE("checkpoint manager: load for inference and fine-tuning") {
 
   Network newest;
   seed_everything(9);
-  const ResumeReport report = load(directory.path(), newest);
-  CHECK(report.resumed());
+  const LoadReport report = load(directory.path(), newest);
+  CHECK(report.checkpoint.sequence == 2);
   CHECK(names_of(report) == std::vector<std::string>{"model"});
   const at::Tensor drawn = at::randn({2});
   seed_everything(9);

@@ -156,7 +156,7 @@ TEST_CASE("json structs: numbers that would be cut are refused", "[state]") {
       captured.saved.values.at("value") = Value(Values{{"level", Value(1)}});
       const Mismatches found = mismatches_of(*part, captured.saved);
       CHECK(codes_of(found) == Codes{"value: type_mismatch"});
-      CHECK_THAT(found.at(0).found, contains("seen"));
+      CHECK_THAT(found.front().found, contains("seen"));
     }
   }
   CHECK(live.level == 1);

@@ -2,6 +2,8 @@
 
 #include <holdfast/base/config.hpp>
 #include <holdfast/base/owned.hpp>
+#include <holdfast/engine/load_options.hpp>
+#include <holdfast/engine/load_report.hpp>
 #include <holdfast/engine/part_set.hpp>
 #include <holdfast/engine/report.hpp>
 #include <holdfast/format/manifest.hpp>
@@ -12,11 +14,6 @@
 
 namespace holdfast {
 
-/// Parts in a checkpoint that nobody registered: an error, or left alone. The
-/// latter is `load()`, to which what belongs to the loop alone is as foreign
-/// (`Part::drop_loop_state`).
-enum class Unregistered { refused, ignored };
-
 /// A checkpoint that is read, verified and matched, but not yet applied.
 /// Destroying it leaves everything untouched.
 class PreparedRestore {
@@ -25,11 +22,17 @@ class PreparedRestore {
   /// hashed while they are read, and only those bytes are ever applied. Throws
   /// one error that lists *all* mismatches; `checksum_mismatch` where bytes are
   /// not those of the manifest.
+  ///
+  /// `options` are those of a `load()`, null for a resume. To a load, parts of
+  /// the checkpoint that nobody registered are nothing, and so is what belongs
+  /// to the loop alone (`Part::drop_loop_state`); to a resume they are an
+  /// error. Where a salvage's `manifest` lacks state.json, modules make do with
+  /// their tensors.
   PreparedRestore(
       Directory& checkpoint,
       const Manifest& manifest,
       const PartSet& parts,
-      Unregistered unregistered);
+      const LoadOptions* options);
   ~PreparedRestore();
   PreparedRestore(PreparedRestore&&) noexcept;
   PreparedRestore& operator=(PreparedRestore&&) noexcept;
@@ -45,6 +48,9 @@ class PreparedRestore {
   /// The engine's own values.
   [[nodiscard]] const Values& engine() const noexcept;
   [[nodiscard]] const std::vector<RestoredPart>& restored() const noexcept;
+  /// Of a load: what became of each tensor, and remarks.
+  [[nodiscard]] const std::vector<TensorFate>& fates() const noexcept;
+  [[nodiscard]] const std::vector<std::string>& notes() const noexcept;
 
  private:
   struct State;

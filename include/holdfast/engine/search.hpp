@@ -19,6 +19,7 @@ struct Found {
   CheckpointName name;
   Manifest manifest;
   PreparedRestore restore;
+  std::vector<DamagedFile> damaged = {}; ///< What a salvage did without.
 };
 
 struct SearchResult {
@@ -32,12 +33,27 @@ struct SearchResult {
 /// Damaged, incomplete and foreign ones, and those with a lasting EIO, are
 /// passed over; everything else that goes wrong is thrown: unstable,
 /// unreadable, unsupported, and a checkpoint that is intact but does not match
-/// `parts` - falling back would hide a mistake.
+/// `parts` - falling back would hide a mistake. `options` as for
+/// `PreparedRestore`; a salvage passes over only what is damaged in what is
+/// asked for.
 [[nodiscard]] SearchResult search(
     Directory& root,
     const std::vector<CheckpointName>& candidates,
     const PartSet& parts,
-    Unregistered unregistered,
+    const LoadOptions* options,
+    Clock& clock);
+
+/// What a salvage finds in a checkpoint whose manifest is intact.
+struct Salvage {
+  Manifest intact; ///< The manifest without what is damaged.
+  std::vector<DamagedFile> damaged;
+  /// Not `valid`: about the first damaged file that `parts` cannot do without.
+  Judgement hindrance;
+};
+[[nodiscard]] Salvage inspect(
+    Directory& checkpoint,
+    const Manifest& manifest,
+    const PartSet& parts,
     Clock& clock);
 
 /// The error that a verdict other than `valid` becomes.

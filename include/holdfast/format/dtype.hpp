@@ -53,6 +53,12 @@ struct DTypeInfo {
 [[nodiscard]] std::optional<DType> dtype_from_name(
     std::string_view name) noexcept;
 
+/// True if a load may convert elements of one dtype to another when asked:
+/// floating-point numbers to f16, bf16, f32 or f64, rounded (what is too large
+/// becomes infinite), and integers to integers that hold every value of theirs.
+/// Not booleans, not complex numbers, not integers to floating point.
+[[nodiscard]] bool is_convertible(DType from, DType to) noexcept;
+
 /// Bytes of a row-major tensor. Nothing where a dimension is negative, where
 /// the elements or bytes overflow (whatever the order of the dimensions), or
 /// where the bits do not fill whole bytes.

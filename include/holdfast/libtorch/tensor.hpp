@@ -33,8 +33,9 @@ namespace holdfast {
 namespace detail {
 
 /// Appends shape and dtype mismatches, and expanded targets that would lose
-/// bytes.
-void compare_tensor(
+/// bytes. False where the tensor stays as it is: its shape is allowed to
+/// differ. Otherwise it is for `overwrite`, which converts an allowed dtype.
+bool compare_tensor(
     const at::Tensor& live,
     const TensorInfo& saved,
     const std::string& name,
@@ -47,6 +48,8 @@ void compare_tensor(
 /// tensor, its storage, strides and flags stay, so views, ties, aliases and raw
 /// pointers see the new values.
 void overwrite(const at::Tensor& live, const std::byte* row_major);
+/// The same from elements of another dtype.
+void overwrite(const at::Tensor& live, const std::byte* row_major, DType saved);
 
 /// A new tensor with the saved shape, dtype and strides; its elements are not
 /// set. `unsupported_dtype` for a dtype that this LibTorch lacks.
@@ -55,10 +58,9 @@ void overwrite(const at::Tensor& live, const std::byte* row_major);
 /// Memory of `tensor` that the engine may fill: null unless host and row-major.
 [[nodiscard]] std::byte* row_major_memory(const at::Tensor& tensor) noexcept;
 
-/// "[2, 3]"
-[[nodiscard]] std::string shape_text(const std::vector<std::int64_t>& shape);
-/// "F32 [2, 3]"
-[[nodiscard]] std::string tensor_text(const TensorInfo& info);
+/// `invalid_argument` for a name that is no device of this machine; not for an
+/// empty one.
+void check_device(const std::string& name);
 
 /// A variable: restored in place where it is defined, else by assignment.
 [[nodiscard]] std::unique_ptr<Part> make_tensor_part(at::Tensor& tensor);

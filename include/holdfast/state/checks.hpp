@@ -2,6 +2,7 @@
 
 #include <holdfast/state/part.hpp>
 
+#include <cstdint>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -9,6 +10,11 @@
 
 /// What the built-in parts share.
 namespace holdfast::detail {
+
+/// "[2, 3]"
+[[nodiscard]] std::string shape_text(const std::vector<std::int64_t>& shape);
+/// "F32 [2, 3]"
+[[nodiscard]] std::string tensor_text(const TensorInfo& info);
 
 /// Adds a mismatch for each tensor of `saved`, for each of its values that is
 /// not in `names`, and for each of `names` that it lacks.

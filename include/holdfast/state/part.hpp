@@ -1,9 +1,9 @@
 #pragma once
 
-#include <holdfast/base/error.hpp>
 #include <holdfast/format/dtype.hpp>
 #include <holdfast/format/value.hpp>
 #include <holdfast/state/cursor.hpp>
+#include <holdfast/state/mismatches.hpp>
 #include <holdfast/state/names.hpp>
 
 #include <cstddef>
@@ -55,18 +55,10 @@ struct State {
 struct Saved {
   std::vector<TensorInfo> tensors;
   Values values;
+  /// Where `load()` was told to put tensors that the object does not have yet
+  /// ("cuda:0"); empty: where they were, or the host.
+  std::string device;
 };
-
-/// One way in which a checkpoint and a live object differ.
-struct Mismatch {
-  ErrorCode code = ErrorCode::type_mismatch;
-  std::string name; ///< In the part, "conv1.weight"; empty: all of it.
-  std::string expected; ///< In the object.
-  std::string found; ///< In the checkpoint.
-};
-
-/// Collects every mismatch, so that an error can list them all.
-using Mismatches = std::vector<Mismatch>;
 
 /// A restore that has been checked and only needs bytes. Until `apply` nothing
 /// live has changed; destroying it instead leaves everything untouched.
@@ -123,8 +115,24 @@ class Part {
     (void)saved;
   }
 
+  /// Asked by `load()` before `prepare` where it renames: gives every name in
+  /// `saved` that belongs to a tensor its new one. `part` is this part's name.
+  /// By default those of the tensors and their aliases.
+  virtual void rename(
+      Saved& saved,
+      const std::string& part,
+      const Leniency& leniency) const {
+    for (TensorInfo& tensor : saved.tensors) {
+      tensor.name = leniency.new_name(part, tensor.name);
+      for (std::string& alias : tensor.aliases) {
+        alias = leniency.new_name(part, alias);
+      }
+    }
+  }
+
   /// Checks `saved` against the object and allocates, but changes nothing.
-  /// Appends every mismatch; the result is used only if there is none.
+  /// Appends every mismatch; the result is used only if there is none but
+  /// those that `Mismatches::allow` allowed.
   [[nodiscard]] virtual std::unique_ptr<Restore> prepare(
       const Saved& saved,
       const Names& names,

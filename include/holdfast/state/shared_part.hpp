@@ -31,6 +31,10 @@ class SharedPart final : public Part {
   void drop_loop_state(Values& saved) const override {
     inner()->drop_loop_state(saved);
   }
+  void rename(Saved& saved, const std::string& part, const Leniency& leniency)
+      const override {
+    inner()->rename(saved, part, leniency);
+  }
   [[nodiscard]] std::unique_ptr<Restore> prepare(
       const Saved& saved,
       const Names& names,

@@ -59,6 +59,13 @@ enum class VerifyLevel {
     VerifyLevel level,
     Clock& clock);
 
+/// Judges one file of a checkpoint in the same way.
+[[nodiscard]] Judgement judge_part(
+    Directory& checkpoint,
+    const PartFile& part,
+    VerifyLevel level,
+    Clock& clock);
+
 } // namespace holdfast
 
 #if HOLDFAST_HEADER_ONLY

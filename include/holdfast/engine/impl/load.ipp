@@ -18,10 +18,10 @@ namespace detail {
 HOLDFAST_INLINE SearchResult find_to_load(
     Directory& root,
     const std::vector<CheckpointName>& candidates,
+    const LoadOptions& options,
     const PartSet& parts,
     Clock& clock) {
-  SearchResult result =
-      search(root, candidates, parts, Unregistered::ignored, clock);
+  SearchResult result = search(root, candidates, parts, &options, clock);
   if (!result.found) {
     throw_nothing_usable(root, result.passed_over);
   }
@@ -30,17 +30,35 @@ HOLDFAST_INLINE SearchResult find_to_load(
 
 /// A checkpoint under whatever name: a copy, or what LATEST points at. There is
 /// no name to hold against its manifest, and nothing to pass over to.
-HOLDFAST_INLINE SearchResult
-open_to_load(Directory& checkpoint, const PartSet& parts) {
+HOLDFAST_INLINE SearchResult open_to_load(
+    Directory& checkpoint,
+    const LoadOptions& options,
+    const PartSet& parts,
+    Clock& clock) {
   try {
     const auto lease = checkpoint.open_file(kManifestName);
     static_cast<void>(lease->try_lock_shared());
     Manifest manifest =
         parse_manifest(read_file(checkpoint, kManifestName, kMaxManifestBytes));
-    PreparedRestore restore(checkpoint, manifest, parts, Unregistered::ignored);
+    Salvage salvage;
+    if (options.salvage()) {
+      salvage = inspect(checkpoint, manifest, parts, clock);
+      if (salvage.hindrance.verdict != Verdict::valid) {
+        throw Error(
+            code_of(salvage.hindrance.verdict), salvage.hindrance.reason);
+      }
+    }
+    PreparedRestore restore(
+        checkpoint,
+        options.salvage() ? salvage.intact : manifest,
+        parts,
+        &options);
     SearchResult result;
-    result.found.emplace(
-        Found{CheckpointName{}, std::move(manifest), std::move(restore)});
+    result.found.emplace(Found{
+        CheckpointName{},
+        std::move(manifest),
+        std::move(restore),
+        std::move(salvage.damaged)});
     return result;
   } catch (const Error& error) {
     throw error.at(checkpoint.path());
@@ -49,8 +67,9 @@ open_to_load(Directory& checkpoint, const PartSet& parts) {
 
 } // namespace detail
 
-HOLDFAST_INLINE ResumeReport load(
+HOLDFAST_INLINE LoadReport load(
     const std::string& path,
+    const LoadOptions& options,
     const PartSet& parts,
     FileSystem& file_system,
     Clock& clock) {
@@ -68,18 +87,23 @@ HOLDFAST_INLINE ResumeReport load(
         ? detail::find_to_load(
               *root,
               {CheckpointName{parsed.sequence, parsed.step, split.name}},
+              options,
               parts,
               clock)
         : root->exists(kManifestName)
-        ? detail::open_to_load(*root, parts)
-        : detail::find_to_load(*root, scan(*root).search_order(), parts, clock);
+        ? detail::open_to_load(*root, options, parts, clock)
+        : detail::find_to_load(
+              *root, scan(*root).search_order(), options, parts, clock);
     Found& found = *result.found;
     found.restore.apply();
-    ResumeReport report;
+    LoadReport report;
     report.directory = root->path();
     report.checkpoint = describe(root->path(), found.name.name, found.manifest);
     report.passed_over = std::move(result.passed_over);
     report.parts = found.restore.restored();
+    report.tensors = found.restore.fates();
+    report.damaged = std::move(found.damaged);
+    report.notes = found.restore.notes();
     return report;
   } catch (...) {
     const std::exception_ptr error = std::current_exception();
@@ -88,9 +112,23 @@ HOLDFAST_INLINE ResumeReport load(
   }
 }
 
-HOLDFAST_INLINE ResumeReport
-load(const std::string& path, const PartSet& parts) {
-  return load(path, parts, *default_file_system(), system_clock());
+HOLDFAST_INLINE LoadReport load(
+    const std::string& path,
+    const LoadOptions& options,
+    const PartSet& parts) {
+  return load(path, options, parts, *default_file_system(), system_clock());
+}
+
+HOLDFAST_INLINE LoadReport load(
+    const std::string& path,
+    const PartSet& parts,
+    FileSystem& file_system,
+    Clock& clock) {
+  return load(path, LoadOptions(), parts, file_system, clock);
+}
+
+HOLDFAST_INLINE LoadReport load(const std::string& path, const PartSet& parts) {
+  return load(path, LoadOptions(), parts);
 }
 
 } // namespace holdfast

@@ -83,8 +83,7 @@ HOLDFAST_INLINE SearchResult Manager::State::find_named(
       throw Error(ErrorCode::foreign, std::move(details));
     }
   }
-  SearchResult result =
-      search(*root, {named}, parts, Unregistered::refused, *settings.clock);
+  SearchResult result = search(*root, {named}, parts, nullptr, *settings.clock);
   if (!result.found) {
     const PassedOver& other = result.passed_over.front();
     ErrorDetails details;
@@ -216,11 +215,7 @@ HOLDFAST_INLINE ResumeReport Manager::rollback(std::size_t count) {
   State& state = *state_;
   return state.roll_back([&](const Catalog&) {
     SearchResult result = search(
-        *state.root,
-        candidates,
-        state.parts,
-        Unregistered::refused,
-        *state.settings.clock);
+        *state.root, candidates, state.parts, nullptr, *state.settings.clock);
     if (!result.found) {
       throw_nothing_usable(*state.root, result.passed_over);
     }

@@ -3,6 +3,7 @@
 #include <holdfast/engine/restore.hpp>
 
 #include <holdfast/base/sorting.hpp>
+#include <holdfast/engine/impl/load_rules.ipp>
 #include <holdfast/format/safetensors.hpp>
 #include <holdfast/format/state_document.hpp>
 #include <holdfast/store/part_reader.hpp>
@@ -82,6 +83,7 @@ HOLDFAST_INLINE void read_exactly(
 /// One part on its way back.
 struct PendingPart {
   const NamedPart* target = nullptr;
+  bool names_known = true; ///< False: the file alone says what there is.
   RestoredPart report;
   Owned<PartReader> reader; ///< Null without tensors.
   std::string file;
@@ -117,7 +119,7 @@ HOLDFAST_INLINE void read_table(
   for (std::size_t i = 0; same_names && i < record.tensors.size(); ++i) {
     same_names = header.entries[i].spec.name == record.tensors[i].name;
   }
-  if (!same_names) {
+  if (pending.names_known && !same_names) {
     ErrorDetails details;
     details.path = record.file;
     details.message = "state.json lists other tensors than the file";
@@ -125,12 +127,15 @@ HOLDFAST_INLINE void read_table(
   }
   for (std::size_t i = 0; i < header.entries.size(); ++i) {
     const TensorEntry& entry = header.entries[i];
-    pending.saved.tensors.push_back(TensorInfo{
-        entry.spec.name,
-        entry.spec.dtype,
-        entry.spec.shape,
-        record.tensors[i].strides,
-        record.tensors[i].aliases});
+    TensorInfo info;
+    info.name = entry.spec.name;
+    info.dtype = entry.spec.dtype;
+    info.shape = entry.spec.shape;
+    if (pending.names_known) {
+      info.strides = record.tensors[i].strides;
+      info.aliases = record.tensors[i].aliases;
+    }
+    pending.saved.tensors.push_back(std::move(info));
     pending.sizes.push_back(entry.end - entry.begin);
     pending.report.bytes += entry.end - entry.begin;
   }
@@ -155,10 +160,46 @@ HOLDFAST_INLINE void read_tensors(PendingPart& pending) {
   pending.reader.reset();
 }
 
+/// The names in a part are to differ after a renaming, too.
+HOLDFAST_INLINE void check_renamed(const Saved& saved) {
+  std::vector<std::string> names = all_names(saved);
+  if (const std::string* const twice = sort_and_find_twice(names)) {
+    ErrorDetails details;
+    details.name = *twice;
+    details.message = "two tensors have this name after renaming";
+    throw Error(ErrorCode::duplicate_name, std::move(details));
+  }
+}
+
+/// What can be had without state.json: the tensors of modules, by the headers
+/// of their files. Everything else about a module is as it is now.
+HOLDFAST_INLINE StateDocument
+document_without_state(const Manifest& manifest, const PartSet& parts) {
+  const Names names = parts.publish();
+  StateDocument document;
+  for (const NamedPart& named_part : parts.all()) {
+    PartRecord record;
+    record.name = named_part.name;
+    record.kind = named_part.part->kind();
+    record.file = named_part.name + "/model.safetensors";
+    if (record.kind != "module" ||
+        find_file(manifest, record.file) == nullptr) {
+      ErrorDetails details;
+      details.name = named_part.name;
+      details.message =
+          "without state.json only the tensors of modules can be had";
+      throw Error(ErrorCode::damaged, std::move(details));
+    }
+    record.values = named_part.part->capture(names).values;
+    document.parts.push_back(std::move(record));
+  }
+  return document;
+}
+
 /// One error that lists all of `mismatches`, with the first one's code. A
 /// single one keeps its fields; several are lines of the message.
 [[noreturn]] HOLDFAST_INLINE void throw_mismatches(
-    const Mismatches& mismatches) {
+    const std::vector<Mismatch>& mismatches) {
   const Mismatch& first = mismatches.front();
   ErrorDetails details;
   if (mismatches.size() == 1) {
@@ -190,6 +231,8 @@ HOLDFAST_INLINE void read_tensors(PendingPart& pending) {
 struct PreparedRestore::State {
   std::vector<detail::PendingPart> parts; ///< In the order of applying.
   std::vector<RestoredPart> restored;
+  std::vector<TensorFate> fates;
+  std::vector<std::string> notes;
   Values engine;
   bool applied = false;
 };
@@ -198,25 +241,34 @@ HOLDFAST_INLINE PreparedRestore::PreparedRestore(
     Directory& checkpoint,
     const Manifest& manifest,
     const PartSet& parts,
-    Unregistered unregistered)
+    const LoadOptions* options)
     : state_(new State()) {
+  const bool is_load = options != nullptr;
   const PartFile* state_file = detail::find_file(manifest, kStateName);
-  if (state_file == nullptr) {
+  StateDocument document;
+  if (state_file != nullptr) {
+    const Bytes text = detail::read_part(checkpoint, *state_file);
+    document = parse_state_document(text);
+  } else if (is_load && options->salvage()) {
+    document = detail::document_without_state(manifest, parts);
+    state_->notes.push_back(
+        "without state.json nothing is known of ties, strides and state that "
+        "is not in tensors: the latter was left as it was");
+  } else {
     throw Error(
         ErrorCode::malformed_manifest, "the manifest names no state.json");
   }
-  const Bytes text = detail::read_part(checkpoint, *state_file);
-  StateDocument document = parse_state_document(text);
   state_->engine = std::move(document.engine);
 
-  Mismatches mismatches;
+  detail::LoadRules rules(options);
+  std::vector<Mismatch> mismatches;
   const Names names = parts.publish();
   std::set<std::string> present;
   for (PartRecord& record : document.parts) {
     present.insert(record.name);
     const NamedPart* target = parts.find(record.name);
     if (target == nullptr) {
-      if (unregistered == Unregistered::refused) {
+      if (!is_load) {
         mismatches.push_back(Mismatch{
             ErrorCode::part_unexpected,
             record.name,
@@ -233,34 +285,60 @@ HOLDFAST_INLINE PreparedRestore::PreparedRestore(
     }
     detail::PendingPart pending;
     pending.target = target;
+    pending.names_known = state_file != nullptr;
     pending.report.name = record.name;
     pending.report.kind = kind;
     detail::read_table(checkpoint, manifest, record, pending);
     pending.saved.values = std::move(record.values);
-    if (unregistered == Unregistered::ignored) {
+    std::vector<std::string> saved_names;
+    if (is_load) {
+      rules.enter(record.name);
+      saved_names = detail::all_names(pending.saved);
       target->part->drop_loop_state(pending.saved.values);
+      pending.saved.device = options->device();
+      if (rules.renames()) {
+        target->part->rename(pending.saved, record.name, rules);
+        detail::check_renamed(pending.saved);
+      }
     }
-    Mismatches own;
+    Mismatches own(rules);
     pending.restore = target->part->prepare(pending.saved, names, own);
-    for (Mismatch& mismatch : own) {
-      mismatch.name =
+    for (const Mismatch& mismatch : own) {
+      mismatches.push_back(mismatch);
+      mismatches.back().name =
           record.name + (mismatch.name.empty() ? "" : ": " + mismatch.name);
-      mismatches.push_back(std::move(mismatch));
+    }
+    if (is_load) {
+      detail::append_fates(
+          record.name, saved_names, pending.saved, own, state_->fates);
+      for (const std::string& note : target->part->notes()) {
+        state_->notes.push_back(record.name + ": " + note);
+      }
     }
     state_->parts.push_back(std::move(pending));
   }
   for (const NamedPart& named_part : parts.all()) {
-    if (present.count(named_part.name) == 0) {
-      mismatches.push_back(Mismatch{
-          ErrorCode::part_missing,
-          named_part.name,
-          "a part of kind '" + named_part.part->kind() + "'",
-          "nothing in the checkpoint"});
+    if (present.count(named_part.name) != 0) {
+      continue;
     }
+    Mismatch missing{
+        ErrorCode::part_missing,
+        "",
+        "a part of kind '" + named_part.part->kind() + "'",
+        "nothing in the checkpoint"};
+    rules.enter(named_part.name);
+    if (rules.allows(missing)) {
+      state_->notes.push_back(
+          named_part.name + ": not in the checkpoint, left as it was");
+      continue;
+    }
+    missing.name = named_part.name;
+    mismatches.push_back(std::move(missing));
   }
   if (!mismatches.empty()) {
     detail::throw_mismatches(mismatches);
   }
+  rules.append_idle(state_->notes);
   for (detail::PendingPart& pending : state_->parts) {
     if (pending.reader) {
       detail::read_tensors(pending);
@@ -321,6 +399,16 @@ HOLDFAST_INLINE const Values& PreparedRestore::engine() const noexcept {
 HOLDFAST_INLINE const std::vector<RestoredPart>& PreparedRestore::restored()
     const noexcept {
   return state_->restored;
+}
+
+HOLDFAST_INLINE const std::vector<TensorFate>& PreparedRestore::fates()
+    const noexcept {
+  return state_->fates;
+}
+
+HOLDFAST_INLINE const std::vector<std::string>& PreparedRestore::notes()
+    const noexcept {
+  return state_->notes;
 }
 
 } // namespace holdfast

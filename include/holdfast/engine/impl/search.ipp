@@ -2,6 +2,7 @@
 
 #include <holdfast/engine/search.hpp>
 
+#include <holdfast/base/text.hpp>
 #include <holdfast/store/names.hpp>
 #include <holdfast/store/verdict.hpp>
 
@@ -101,16 +102,49 @@ std::optional<Error> error_of(Action&& action) {
       ErrorCode::limit_exceeded, "there is not enough memory to read it");
 }
 
+/// True if all that is asked for was prepared, false if it was passed over.
+HOLDFAST_INLINE bool try_salvage(
+    Directory& root,
+    const CheckpointName& name,
+    const Manifest& manifest,
+    const PartSet& parts,
+    const LoadOptions& options,
+    Clock& clock,
+    SearchResult& result) {
+  const auto directory = root.open_directory(name.name);
+  Salvage salvage = inspect(*directory, manifest, parts, clock);
+  if (salvage.hindrance.verdict != Verdict::valid) {
+    pass_over(root, name, salvage.hindrance, result);
+    return false;
+  }
+  const std::optional<Error> error = detail::error_of([&] {
+    result.found.emplace(Found{
+        name,
+        manifest,
+        PreparedRestore(*directory, salvage.intact, parts, &options),
+        std::move(salvage.damaged)});
+  });
+  if (error) {
+    throw in_checkpoint(*error, checkpoint_path(root, name));
+  }
+  return true;
+}
+
 /// True if the candidate was prepared, false if it was passed over.
 HOLDFAST_INLINE bool try_candidate(
     Directory& root,
     const CheckpointName& name,
     const PartSet& parts,
-    Unregistered unregistered,
+    const LoadOptions* options,
     Clock& clock,
     SearchResult& result) {
   const auto lease = lease_of(root, name);
   const Judgement quick = judge(root, name, VerifyLevel::quick, clock);
+  if (options != nullptr && options->salvage() && quick.manifest &&
+      quick.verdict != Verdict::foreign) {
+    return try_salvage(
+        root, name, *quick.manifest, parts, *options, clock, result);
+  }
   if (quick.verdict != Verdict::valid) {
     pass_over(root, name, quick, result);
     return false;
@@ -120,7 +154,7 @@ HOLDFAST_INLINE bool try_candidate(
     result.found.emplace(Found{
         name,
         *quick.manifest,
-        PreparedRestore(*directory, *quick.manifest, parts, unregistered)});
+        PreparedRestore(*directory, *quick.manifest, parts, options)});
   };
   const std::optional<Error> error = detail::error_of(prepare);
   if (!error) {
@@ -155,15 +189,47 @@ HOLDFAST_INLINE bool try_candidate(
 
 } // namespace detail
 
+HOLDFAST_INLINE Salvage inspect(
+    Directory& checkpoint,
+    const Manifest& manifest,
+    const PartSet& parts,
+    Clock& clock) {
+  bool only_modules = true;
+  for (const NamedPart& part : parts.all()) {
+    only_modules = only_modules && part.part->kind() == "module";
+  }
+  Salvage salvage;
+  salvage.intact = manifest;
+  salvage.intact.parts.clear();
+  for (const PartFile& file : manifest.parts) {
+    Judgement judgement =
+        judge_part(checkpoint, file, VerifyLevel::full, clock);
+    if (judgement.verdict == Verdict::valid) {
+      salvage.intact.parts.push_back(file);
+      continue;
+    }
+    salvage.damaged.push_back(
+        DamagedFile{file.path, judgement.verdict, judgement.reason});
+    // A part's file lies in a directory of the part's name.
+    const bool needed = file.path == kStateName
+        ? !only_modules
+        : parts.find(split_path(file.path).parent) != nullptr;
+    if (needed && salvage.hindrance.verdict == Verdict::valid) {
+      salvage.hindrance = std::move(judgement);
+    }
+  }
+  return salvage;
+}
+
 HOLDFAST_INLINE SearchResult search(
     Directory& root,
     const std::vector<CheckpointName>& candidates,
     const PartSet& parts,
-    Unregistered unregistered,
+    const LoadOptions* options,
     Clock& clock) {
   SearchResult result;
   for (const CheckpointName& name : candidates) {
-    if (detail::try_candidate(root, name, parts, unregistered, clock, result)) {
+    if (detail::try_candidate(root, name, parts, options, clock, result)) {
       break;
     }
   }

@@ -48,6 +48,13 @@ HOLDFAST_INLINE const DTypeInfo* dtype_table() noexcept {
   return table;
 }
 
+/// 0 for what is no integer.
+HOLDFAST_INLINE int integer_bits(DType dtype) noexcept {
+  const std::string_view name = info(dtype).name;
+  return name[0] == 'I' || name[0] == 'U' ? static_cast<int>(info(dtype).bits)
+                                          : 0;
+}
+
 } // namespace detail
 
 HOLDFAST_INLINE const DTypeInfo& info(DType dtype) noexcept {
@@ -63,6 +70,33 @@ HOLDFAST_INLINE std::optional<DType> dtype_from_name(
     }
   }
   return std::nullopt;
+}
+
+HOLDFAST_INLINE bool is_convertible(DType from, DType to) noexcept {
+  const bool to_float = to == DType::f16 || to == DType::bf16 ||
+      to == DType::f32 || to == DType::f64;
+  switch (from) {
+    case DType::f16:
+    case DType::bf16:
+    case DType::f32:
+    case DType::f64:
+    case DType::f8_e5m2:
+    case DType::f8_e4m3:
+    case DType::f8_e4m3fnuz:
+    case DType::f8_e5m2fnuz:
+      return to_float;
+    default:
+      break;
+  }
+  const int from_bits = detail::integer_bits(from);
+  const int to_bits = detail::integer_bits(to);
+  if (from_bits == 0 || to_bits == 0) {
+    return false;
+  }
+  const bool from_signed = info(from).name[0] == 'I';
+  const bool to_signed = info(to).name[0] == 'I';
+  return from_signed == to_signed ? to_bits >= from_bits
+                                  : to_signed && to_bits > from_bits;
 }
 
 HOLDFAST_INLINE std::optional<std::uint64_t> tensor_bytes(

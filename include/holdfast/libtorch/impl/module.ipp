@@ -51,6 +51,10 @@ class ModulePart final : public Part {
       saved[name] = Value();
     }
   }
+  HOLDFAST_INLINE void rename(
+      Saved& saved,
+      const std::string& part,
+      const Leniency& leniency) const override;
   [[nodiscard]] HOLDFAST_INLINE std::unique_ptr<Restore> prepare(
       const Saved& saved,
       const Names& names,
@@ -153,6 +157,25 @@ HOLDFAST_INLINE State ModulePart::capture(const Names&) {
   state.values["undefined"] = std::move(undefined);
   state.values["extra_state"] = std::move(extra);
   return state;
+}
+
+/// Undefined tensors and the extra state of modules have names, too.
+HOLDFAST_INLINE void ModulePart::rename(
+    Saved& saved,
+    const std::string& part,
+    const Leniency& leniency) const {
+  Part::rename(saved, part, leniency);
+  Value::Array undefined;
+  for (const Value& name : at(saved.values, "undefined").array("undefined")) {
+    undefined.push_back(leniency.new_name(part, name.text("undefined")));
+  }
+  saved.values["undefined"] = std::move(undefined);
+  Values extra;
+  for (const auto& item :
+       at(saved.values, "extra_state").object("extra_state")) {
+    extra[leniency.new_name(part, item.first)] = item.second;
+  }
+  saved.values["extra_state"] = std::move(extra);
 }
 
 HOLDFAST_INLINE std::unique_ptr<Restore> ModulePart::prepare(

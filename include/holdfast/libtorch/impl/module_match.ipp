@@ -38,6 +38,10 @@ HOLDFAST_INLINE void match_module_tensors(
   NameIndex saved_names;
   for (std::size_t i = 0; i < saved.tensors.size(); ++i) {
     if (gradient_names.contains(saved.tensors[i].name)) {
+      if (at(saved.values, "gradients").kind() == Value::Kind::null) {
+        mismatches.note(
+            {ErrorCode::name_unexpected, saved.tensors[i].name, "", ""});
+      }
       continue;
     }
     saved_names.add(saved.tensors[i].name, i);
@@ -50,29 +54,41 @@ HOLDFAST_INLINE void match_module_tensors(
   for (ModuleTensor& entry : tree.tensors) {
     const std::string& first = entry.names.front();
     const std::size_t* source = nullptr;
+    for (std::size_t i = 0; i < entry.names.size() && source == nullptr; ++i) {
+      source = saved_names.find(entry.names[i]);
+    }
+    bool fits = true;
     for (const std::string& name : entry.names) {
       const std::size_t* found = saved_names.find(name);
       if (found == nullptr) {
-        mismatches.push_back(
-            {ErrorCode::name_missing,
-             name,
-             tensor_text(describe(entry.tensor, name)),
-             "nothing"});
-      } else if (source == nullptr) {
-        source = found;
+        Mismatch missing{
+            ErrorCode::name_missing,
+            name,
+            tensor_text(describe(entry.tensor, name)),
+            "nothing"};
+        if (source != nullptr && mismatches.allows(missing)) {
+          notes.push_back(
+              "'" + name + "' is not in the checkpoint, but is tied to " +
+              "a tensor that is");
+        } else {
+          static_cast<void>(mismatches.allow(std::move(missing)));
+        }
       } else if (*source != *found) {
         mismatches.push_back(
             {ErrorCode::type_mismatch,
              name,
              "tied to '" + first + "'",
              "a tensor of its own"});
+      } else {
+        fits = compare_tensor(
+                   entry.tensor, saved.tensors[*source], name, mismatches) &&
+            fits;
       }
     }
-    if (source == nullptr) {
+    if (source == nullptr || !fits) {
       continue;
     }
     const TensorInfo& info = saved.tensors[*source];
-    compare_tensor(entry.tensor, info, first, mismatches);
     if (info.shape == sizes_of(entry.tensor) &&
         !same_layout(entry.tensor, info)) {
       notes.push_back(
@@ -89,15 +105,16 @@ HOLDFAST_INLINE void match_module_tensors(
           "' when it was saved, and is a tensor of its own now");
     }
     entry.source = *source;
+    entry.saved = info.dtype;
   }
 
   for (const auto& item : saved_names.all()) {
     if (!tree.by_name.contains(item.first)) {
-      mismatches.push_back(
+      static_cast<void>(mismatches.allow(
           {ErrorCode::name_unexpected,
            item.first,
            "nothing",
-           tensor_text(saved.tensors[item.second])});
+           tensor_text(saved.tensors[item.second])}));
     }
   }
   NameIndex undefined;
@@ -107,17 +124,20 @@ HOLDFAST_INLINE void match_module_tensors(
   for (const Value& item : at(saved.values, "undefined").array("undefined")) {
     const std::string& name = item.text("undefined");
     if (!undefined.remove(name) && !tree.by_name.contains(name)) {
-      mismatches.push_back(
-          {ErrorCode::name_unexpected, name, "nothing", "an undefined tensor"});
+      static_cast<void>(mismatches.allow(
+          {ErrorCode::name_unexpected,
+           name,
+           "nothing",
+           "an undefined tensor"}));
     }
   }
   for (const auto& item : undefined.all()) {
     if (!saved_names.contains(item.first)) {
-      mismatches.push_back(
+      static_cast<void>(mismatches.allow(
           {ErrorCode::name_missing,
            item.first,
            "an undefined tensor",
-           "nothing"});
+           "nothing"}));
     }
   }
 }
@@ -233,8 +253,8 @@ HOLDFAST_INLINE void match_module_gradients(
           {ErrorCode::name_missing, info.name, tensor_text(info), "nothing"});
       continue;
     }
-    compare_tensor(
-        entry.gradient, saved.tensors[*source], info.name, mismatches);
+    static_cast<void>(compare_tensor(
+        entry.gradient, saved.tensors[*source], info.name, mismatches));
     restore.gradient_sources[*source] = entry.gradient;
   }
 }
@@ -251,11 +271,11 @@ HOLDFAST_INLINE void match_module_extra_state(
     }
     const auto found = extra.find(entry.name);
     if (found == extra.end()) {
-      mismatches.push_back(
+      static_cast<void>(mismatches.allow(
           {ErrorCode::name_missing,
            entry.name,
            "the module's own state",
-           "nothing"});
+           "nothing"}));
       continue;
     }
     entry.extra = object;
@@ -264,11 +284,11 @@ HOLDFAST_INLINE void match_module_extra_state(
     extra.erase(found);
   }
   for (const auto& item : extra) {
-    mismatches.push_back(
+    static_cast<void>(mismatches.allow(
         {ErrorCode::name_unexpected,
          item.first,
          "nothing",
-         "a module's own state"});
+         "a module's own state"}));
   }
 }
 

@@ -71,7 +71,9 @@ class ModuleRestore final : public Restore {
       throw;
     }
     for (const ModuleTensor& item : tree.tensors) {
-      overwrite(item.tensor, bytes[item.source]);
+      if (item.source != kNoTensor) {
+        overwrite(item.tensor, bytes[item.source], item.saved);
+      }
     }
     applied = true;
     for (const Submodule& item : tree.modules) {

@@ -76,7 +76,9 @@ struct ModuleTensor {
   std::size_t neighbour = kNoTensor; ///< Another one in the same memory.
 
   // What a restore does with it.
-  std::size_t source = 0; ///< Of its elements, in `Saved::tensors`.
+  /// Of its elements, in `Saved::tensors`; kNoTensor: they stay.
+  std::size_t source = kNoTensor;
+  DType saved = DType::f32; ///< Their dtype there.
   bool changes_flag = false;
   bool requires_grad = false;
   bool changes_gradient = false;

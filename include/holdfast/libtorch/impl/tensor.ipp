@@ -4,6 +4,7 @@
 
 #include <holdfast/libtorch/impl/tensor_dtypes.ipp>
 #include <holdfast/libtorch/impl/tensor_sources.ipp>
+#include <holdfast/state/checks.hpp>
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_strided.h>
@@ -19,58 +20,55 @@
 namespace holdfast {
 namespace detail {
 
-HOLDFAST_INLINE std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::string text = "[";
-  for (std::size_t i = 0; i < shape.size(); ++i) {
-    text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
-  }
-  return text + "]";
-}
-
-HOLDFAST_INLINE std::string tensor_text(const TensorInfo& info) {
-  return std::string(holdfast::info(info.dtype).name) + " " +
-      shape_text(info.shape);
-}
-
 /// Dimensions in which all elements share memory.
 HOLDFAST_INLINE bool is_expanded_in(const at::Tensor& tensor, std::int64_t d) {
   return tensor.stride(d) == 0 && tensor.size(d) > 1;
 }
 
-HOLDFAST_INLINE void compare_tensor(
+HOLDFAST_INLINE bool compare_tensor(
     const at::Tensor& live,
     const TensorInfo& saved,
     const std::string& name,
     Mismatches& mismatches) {
   const TensorInfo here = describe(live, name);
+  if (here.shape != saved.shape &&
+      mismatches.allow(
+          {ErrorCode::shape_mismatch,
+           name,
+           shape_text(here.shape),
+           shape_text(saved.shape)})) {
+    return false;
+  }
   if (here.dtype != saved.dtype) {
-    mismatches.push_back(
-        {ErrorCode::dtype_mismatch,
-         name,
-         std::string(info(here.dtype).name),
-         std::string(info(saved.dtype).name)});
+    Mismatch mismatch{
+        ErrorCode::dtype_mismatch,
+        name,
+        std::string(info(here.dtype).name),
+        std::string(info(saved.dtype).name)};
+    if (scalar_type_of(saved.dtype)) {
+      static_cast<void>(mismatches.allow(std::move(mismatch)));
+    } else {
+      mismatches.push_back(std::move(mismatch)); // nothing can read it here
+    }
   }
   if (here.shape != saved.shape) {
-    mismatches.push_back(
-        {ErrorCode::shape_mismatch,
-         name,
-         shape_text(here.shape),
-         shape_text(saved.shape)});
-    return;
+    return true; // refused
   }
   for (std::int64_t d = 0; d < live.dim(); ++d) {
     const auto index = static_cast<std::size_t>(d);
     if (is_expanded_in(live, d) && live.numel() != 0 &&
         (saved.strides.size() != saved.shape.size() ||
-         saved.strides[index] != 0)) {
-      mismatches.push_back(
-          {ErrorCode::shape_mismatch,
-           name,
-           shape_text(here.shape) + " expanded in dimension " +
-               std::to_string(d),
-           shape_text(saved.shape) + " with an element for each index"});
+         saved.strides[index] != 0) &&
+        mismatches.allow(
+            {ErrorCode::shape_mismatch,
+             name,
+             shape_text(here.shape) + " expanded in dimension " +
+                 std::to_string(d),
+             shape_text(saved.shape) + " with an element for each index"})) {
+      return false;
     }
   }
+  return true;
 }
 
 HOLDFAST_INLINE bool same_layout(
@@ -99,8 +97,9 @@ HOLDFAST_INLINE std::byte* row_major_memory(const at::Tensor& tensor) noexcept {
 
 HOLDFAST_INLINE void overwrite_by_copy(
     const at::Tensor& live,
-    const std::byte* row_major) {
-  at::Tensor source = wrap(row_major, live.sizes(), live.scalar_type());
+    const std::byte* row_major,
+    at::ScalarType type) {
+  at::Tensor source = wrap(row_major, live.sizes(), type);
   std::vector<std::int64_t> sizes = sizes_of(live);
   bool expanded = false;
   for (std::int64_t d = 0; d < live.dim(); ++d) {
@@ -120,12 +119,16 @@ HOLDFAST_INLINE void overwrite_by_copy(
 
 HOLDFAST_INLINE void overwrite(
     const at::Tensor& live,
-    const std::byte* row_major) {
+    const std::byte* row_major,
+    DType saved) {
   if (live.numel() == 0) {
     return;
   }
   const c10::NoGradGuard no_grad;
-  if (std::byte* memory = row_major_memory(live)) {
+  const at::ScalarType type =
+      scalar_type_of(saved).value_or(live.scalar_type());
+  std::byte* memory = row_major_memory(live);
+  if (memory != nullptr && type == live.scalar_type()) {
     std::memcpy(memory, row_major, live.nbytes());
     if (!live.is_inference()) {
       live.unsafeGetTensorImpl()->bump_version();
@@ -134,10 +137,16 @@ HOLDFAST_INLINE void overwrite(
   }
   if (live.is_inference()) {
     const c10::InferenceMode inference_mode;
-    overwrite_by_copy(live, row_major);
+    overwrite_by_copy(live, row_major, type);
   } else {
-    overwrite_by_copy(live, row_major);
+    overwrite_by_copy(live, row_major, type);
   }
+}
+
+HOLDFAST_INLINE void overwrite(
+    const at::Tensor& live,
+    const std::byte* row_major) {
+  overwrite(live, row_major, *dtype_of(live.scalar_type()));
 }
 
 HOLDFAST_INLINE at::Tensor allocate(

@@ -7,6 +7,7 @@
 
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -62,11 +63,13 @@ class TensorRestore final : public Restore {
       at::Tensor& live,
       at::Tensor fresh,
       bool defined,
-      bool requires_grad)
+      bool requires_grad,
+      DType saved)
       : live_(live),
         fresh_(std::move(fresh)),
         defined_(defined),
-        requires_grad_(requires_grad) {}
+        requires_grad_(requires_grad),
+        saved_(saved) {}
 
   [[nodiscard]] std::byte* buffer(std::size_t) noexcept override {
     return row_major_memory(fresh_);
@@ -81,7 +84,7 @@ class TensorRestore final : public Restore {
       fresh_.set_requires_grad(requires_grad_);
       live_ = fresh_;
     } else {
-      overwrite(live_, bytes[0]);
+      overwrite(live_, bytes[0], saved_);
       if (live_.is_leaf() && live_.requires_grad() != requires_grad_) {
         live_.set_requires_grad(requires_grad_);
       }
@@ -93,17 +96,45 @@ class TensorRestore final : public Restore {
   at::Tensor fresh_;
   bool defined_;
   bool requires_grad_;
+  DType saved_;
 };
 
-/// The device of that name; the host where this machine has none.
-HOLDFAST_INLINE at::Device device_or_host(const std::string& name) {
+/// A restore that leaves everything as it is.
+class NoRestore final : public Restore {
+ public:
+  void apply(const std::vector<const std::byte*>&) override {}
+};
+
+/// The device of that name; nothing where this machine has none.
+HOLDFAST_INLINE std::optional<at::Device> device_named(
+    const std::string& name) {
   try {
     const at::Device device(name);
     (void)at::empty({0}, at::TensorOptions().device(device));
     return device;
   } catch (const std::exception&) {
-    return at::Device(at::kCPU);
+    return std::nullopt;
   }
+}
+
+/// The same; the host where this machine has none.
+HOLDFAST_INLINE at::Device device_or_host(const std::string& name) {
+  return device_named(name).value_or(at::Device(at::kCPU));
+}
+
+HOLDFAST_INLINE void check_device(const std::string& name) {
+  if (!name.empty() && !device_named(name)) {
+    throw_invalid_argument(
+        "device", "this machine has no such device", "'" + name + "'");
+  }
+}
+
+/// Where a tensor that is made anew goes: where the load says, else where it
+/// was, or to the host where this machine lacks that device.
+HOLDFAST_INLINE at::Device device_for(const Saved& saved) {
+  check_device(saved.device);
+  const std::string& was = at(saved.values, "device").text("device");
+  return device_or_host(saved.device.empty() ? was : saved.device);
 }
 
 HOLDFAST_INLINE std::unique_ptr<Restore> TensorPart::prepare(
@@ -124,14 +155,19 @@ HOLDFAST_INLINE std::unique_ptr<Restore> TensorPart::prepare(
   if (defined) {
     requires_grad = at(saved.values, "requires_grad").as<bool>("requires_grad");
     if (tensor_.defined()) {
-      compare_tensor(tensor_, saved.tensors[0], "tensor", mismatches);
+      if (!compare_tensor(tensor_, saved.tensors[0], "tensor", mismatches)) {
+        return std::unique_ptr<Restore>(new NoRestore());
+      }
     } else {
-      const Value& device = at(saved.values, "device");
-      fresh = allocate(saved.tensors[0], device_or_host(device.text("device")));
+      fresh = allocate(saved.tensors[0], device_for(saved));
     }
   }
-  return std::unique_ptr<Restore>(
-      new TensorRestore(tensor_, std::move(fresh), defined, requires_grad));
+  return std::unique_ptr<Restore>(new TensorRestore(
+      tensor_,
+      std::move(fresh),
+      defined,
+      requires_grad,
+      defined ? saved.tensors[0].dtype : DType::f32));
 }
 
 HOLDFAST_INLINE std::unique_ptr<Part> make_tensor_part(at::Tensor& tensor) {

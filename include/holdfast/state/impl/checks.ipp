@@ -6,6 +6,19 @@
 
 namespace holdfast::detail {
 
+HOLDFAST_INLINE std::string shape_text(const std::vector<std::int64_t>& shape) {
+  std::string text = "[";
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
+  }
+  return text + "]";
+}
+
+HOLDFAST_INLINE std::string tensor_text(const TensorInfo& info) {
+  return std::string(holdfast::info(info.dtype).name) + " " +
+      shape_text(info.shape);
+}
+
 HOLDFAST_INLINE void check_value_names(
     const Saved& saved,
     const std::vector<std::string>& names,

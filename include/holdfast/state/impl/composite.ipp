@@ -56,8 +56,8 @@ HOLDFAST_INLINE std::map<std::string, MemberShare> split_tensors(
     const TensorInfo& tensor = saved.tensors[i];
     const auto owner = find_owner(shares, tensor.name);
     if (owner == shares.end()) {
-      mismatches.push_back(
-          {ErrorCode::name_unexpected, tensor.name, "no tensor", "a tensor"});
+      static_cast<void>(mismatches.allow(
+          {ErrorCode::name_unexpected, tensor.name, "no tensor", "a tensor"}));
       continue;
     }
     const std::string& member = owner->first;
@@ -77,6 +77,9 @@ HOLDFAST_INLINE std::map<std::string, MemberShare> split_tensors(
 
 class CompositeRestore final : public Restore {
  public:
+  /// Of tensors that a load leaves out.
+  static constexpr std::size_t kNoEntry = static_cast<std::size_t>(-1);
+
   struct Entry {
     Stage stage;
     std::unique_ptr<Restore> restore;
@@ -90,7 +93,7 @@ class CompositeRestore final : public Restore {
       std::size_t tensor_count)
       : members_(std::move(members)),
         entries_(std::move(entries)),
-        places_(tensor_count) {
+        places_(tensor_count, {kNoEntry, 0}) {
     sort_by(entries_, [](const Entry& a, const Entry& b) {
       return a.stage < b.stage;
     });
@@ -104,7 +107,7 @@ class CompositeRestore final : public Restore {
 
   [[nodiscard]] std::byte* buffer(std::size_t index) noexcept override {
     const auto [entry, inner] = places_[index];
-    return entries_[entry].restore->buffer(inner);
+    return entry == kNoEntry ? nullptr : entries_[entry].restore->buffer(inner);
   }
   void apply(const std::vector<const std::byte*>& bytes) override {
     for (applied_ = 0; applied_ < entries_.size(); ++applied_) {
@@ -250,11 +253,11 @@ HOLDFAST_INLINE std::unique_ptr<Restore> CompositePart::prepare(
   for (const Member& member : *members()) {
     const auto value = saved.values.find(member.name);
     if (value == saved.values.end()) {
-      mismatches.push_back(
+      static_cast<void>(mismatches.allow(
           {ErrorCode::name_missing,
            member.name,
            "a member of kind " + member.part->kind(),
-           "no such member"});
+           "no such member"}));
       continue;
     }
     MemberShare share = std::move(shares[member.name]);
@@ -272,22 +275,23 @@ HOLDFAST_INLINE std::unique_ptr<Restore> CompositePart::prepare(
       mismatches.push_back(mismatch_of(member.name, error));
       continue;
     }
-    Mismatches inner;
-    std::unique_ptr<Restore> restore =
-        member.part->prepare(share.saved, names, inner);
-    for (Mismatch& mismatch : inner) {
-      mismatch.name = joined_name(member.name, mismatch.name);
-      mismatches.push_back(std::move(mismatch));
-    }
+    share.saved.device = saved.device;
+    const Mismatches::Prefix prefix(mismatches, member.name);
     entries.push_back(
         {member.part->stage(),
-         std::move(restore),
+         member.part->prepare(share.saved, names, mismatches),
          std::move(share.tensors),
          {}});
   }
   for (const auto& [name, share] : shares) {
-    mismatches.push_back(
-        {ErrorCode::name_unexpected, name, "no such member", "a member"});
+    if (!mismatches.allow(
+            {ErrorCode::name_unexpected, name, "no such member", "a member"})) {
+      continue;
+    }
+    for (const std::size_t index : share.tensors) {
+      mismatches.note(
+          {ErrorCode::name_unexpected, saved.tensors[index].name, "", ""});
+    }
   }
   if (mismatches.size() != before) {
     return nullptr;

@@ -287,8 +287,8 @@ HOLDFAST_INLINE std::unique_ptr<Restore> SampleCursorPart::prepare(
   DataDifference data = compare_data(cursor_, read);
   const bool other_data = !data.mismatches.empty();
   if (other_data && options.on_data_change() == DataChange::error) {
-    for (Mismatch& mismatch : data.mismatches) {
-      mismatches.push_back(std::move(mismatch));
+    for (const Mismatch& mismatch : data.mismatches) {
+      mismatches.push_back(mismatch);
     }
   }
   bool other_batches = false;

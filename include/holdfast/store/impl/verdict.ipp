@@ -219,6 +219,16 @@ HOLDFAST_INLINE bool Judgement::may_pass_over() const noexcept {
   return false;
 }
 
+HOLDFAST_INLINE Judgement judge_part(
+    Directory& checkpoint,
+    const PartFile& part,
+    VerifyLevel level,
+    Clock& clock) {
+  return detail::judge_files(clock, "part '" + part.stored_path() + "'", [&] {
+    return detail::judge_part(checkpoint, part, level);
+  });
+}
+
 HOLDFAST_INLINE Judgement judge(
     Directory& root,
     const CheckpointName& name,
@@ -247,10 +257,7 @@ HOLDFAST_INLINE Judgement judge(
     return result;
   }
   for (const PartFile& part : manifest.parts) {
-    result =
-        detail::judge_files(clock, "part '" + part.stored_path() + "'", [&] {
-          return detail::judge_part(*checkpoint, part, level);
-        });
+    result = judge_part(*checkpoint, part, level, clock);
     if (result.verdict != Verdict::valid) {
       break;
     }
