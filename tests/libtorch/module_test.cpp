@@ -573,7 +573,7 @@ TEST_CASE("module: modes that the program changed are remarked on") {
   CHECK(
       notes_of(evaluating, true) ==
       std::vector<std::string>{
-          "the module itself, 'input', 'norm', 'dropout', 'frozen' and 2 more "
-          "was in evaluation mode when it was saved, is in training mode in "
-          "the program: the saved mode is used"});
+          "the saved mode is used, evaluation, and not that of the program: "
+          "the module itself, 'input', 'norm', 'dropout', 'frozen' and 2 "
+          "more"});
 }

@@ -110,11 +110,9 @@ HOLDFAST_INLINE void ModulePart::note_modes(const ModuleTree& tree) {
     }
     if (count != 0) {
       notes_.push_back(
-          names +
-          (training ? " was in training mode" : " was in evaluation mode") +
-          " when it was saved, is in " +
-          (training ? "evaluation mode" : "training mode") +
-          " in the program: the saved mode is used");
+          std::string("the saved mode is used, ") +
+          (training ? "training" : "evaluation") +
+          ", and not that of the program: " + names);
     }
   }
 }

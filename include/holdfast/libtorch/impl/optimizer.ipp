@@ -244,12 +244,9 @@ HOLDFAST_INLINE std::unique_ptr<Restore> OptimizerPart::prepare(
       *restore,
       mismatches);
   const auto own = saved.values.find(kOwnSave);
-  if (saves_itself(optimizer) != (own != saved.values.end())) {
+  if (own != saved.values.end() && !saves_itself(optimizer)) {
     mismatches.push_back(
-        {ErrorCode::type_mismatch,
-         "states",
-         saves_itself(optimizer) ? "written by save()" : "one by one",
-         saves_itself(optimizer) ? "one by one" : "written by save()"});
+        {ErrorCode::type_mismatch, "states", "one by one", "from save()"});
     return nullptr;
   }
   if (own != saved.values.end()) {

@@ -22,28 +22,32 @@ namespace holdfast::detail {
 
 inline constexpr const char* kOwnSave = "own_save";
 
+/// A key of `Optimizer::state()` as LibTorch's archives have it.
+template <class Key>
+std::string address_text(const Key& key) {
+  if constexpr (std::is_pointer_v<Key>) {
+    return std::to_string(reinterpret_cast<std::uintptr_t>(key));
+  } else {
+    return key;
+  }
+}
+
 /// An archive of `Optimizer::save` names parameters by their addresses. In a
 /// checkpoint they are "1", "2", ... in the order of the groups: `load` matches
 /// by position, and reads the names as decimal numbers since LibTorch 2.2.
 HOLDFAST_INLINE Renamed renamed_parameters(optim::Optimizer& optimizer) {
-  const auto address = [](const StateMap::key_type& key) {
-    if constexpr (std::is_pointer_v<StateMap::key_type>) {
-      return std::to_string(reinterpret_cast<std::uintptr_t>(key));
-    } else {
-      return key;
-    }
-  };
   Renamed renamed;
   std::size_t next = 0;
   for (optim::OptimizerParamGroup& group : optimizer.param_groups()) {
     for (const at::Tensor& parameter : group.params()) {
       renamed.emplace(
-          address(state_key<StateMap>(parameter.unsafeGetTensorImpl())),
+          address_text(state_key<StateMap>(parameter.unsafeGetTensorImpl())),
           std::to_string(++next));
     }
   }
   for (const auto& item : optimizer.state()) {
-    renamed.emplace(address(item.first), ""); // In no group: nobody reads it.
+    renamed.emplace(
+        address_text(item.first), ""); // In no group: nobody reads it.
   }
   return renamed;
 }
