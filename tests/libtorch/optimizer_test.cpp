@@ -837,7 +837,13 @@ TEST_CASE("optimizer: parameters of half precision and of doubles") {
         add(parts[i], "weight", weights[i]);
         add(parts[i], "optimizer", *optimizers[i]);
       }
-      step(weights[0], *optimizers[0]);
+      try {
+        step(weights[0], *optimizers[0]);
+      } catch (const c10::Error&) {
+        // LibTorch 1.13 has no half precision for it on the CPU.
+        REQUIRE(type == at::kHalf);
+        continue;
+      }
       step(weights[0], *optimizers[0]);
       const Snapshot saved = capture(parts[0]);
       REQUIRE(text_of(restore(saved, parts[1])) == "");
