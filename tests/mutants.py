@@ -5,12 +5,12 @@
     python3 tests/mutants.py --build DIR NAME ...    those with this in their name
     python3 tests/mutants.py --list
 
-DIR is a build folder of the tests, made with Ninja. Its test programs are brought
-up to date first. Then for each mutant a copy of include/ is changed, the one
-object file of the library that it concerns is compiled from there, and the test
-program is linked with it, beside the others in DIR/mutants. Exit status 1 if a
-mutant survives, cannot be built, or is out of date: the text to replace has to be
-in its file exactly once.
+DIR is a build folder of the tests, made with Ninja and LibTorch 2.1 or newer.
+Its test programs are brought up to date first. Then for each mutant a copy of
+include/ is changed, the one object file of the library that it concerns is
+compiled from there, and the test program is linked with it, beside the others in
+DIR/mutants. Exit status 1 if a mutant survives, cannot be built, or is out of
+date: the text to replace has to be in its file exactly once.
 """
 
 import argparse
