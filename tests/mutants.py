@@ -116,7 +116,8 @@ MUTANTS = [
            "      optimizer_.load(own);", "      (void)own;",
            TORCH, "optimizer: the user's own are saved*"),
     Mutant("a failed optimizer is not taken back", L + "optimizer_restore.ipp",
-           "      undo();\n      throw;", "      throw;",
+           "    applied = false;\n    try {",
+           "    applied = false;\n    return;\n    try {",
            TORCH, "optimizer: an extra state refused halfway*"),
     # --- schedulers
     Mutant("the step count is forgotten", L + "scheduler.ipp",
