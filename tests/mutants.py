@@ -153,10 +153,9 @@ MUTANTS = [
            ENGINE, "restore: applied in the order of stages*"),
     # --- data
     Mutant("the position runs ahead of the loop",
-           "state/impl/sample_cursor.ipp",
+           "state/impl/epoch_cursor.ipp",
            "  position_ = handed_out_;\n  return static_cast",
-           "  position_ = handed_out_ + options_.batch_size();\n"
-           "  return static_cast",
+           "  position_ = handed_out_ + 1;\n  return static_cast",
            TORCH, "trap 15: *"),
 ]
 
