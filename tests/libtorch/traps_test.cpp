@@ -493,9 +493,9 @@ TEST_CASE("trap 15: the position is what the loop consumed") {
   CHECK(first == std::vector<std::int64_t>{0, 1, 2, 3, 4, 5});
 }
 
-// trap 16 (leaving a loop early, then begin() again): state/sample_cursor_test
-// .cpp, "turning and beginning end older ranges" and "exact wherever the run is
-// killed". Holdfast's loader has an order always.
+// trap 16 (leaving a loop early, then begin() again; results in any order):
+// state/data_loader_test.cpp, "ranges that are left hand out nothing later" and
+// "exact with any number of workers, wherever it is killed".
 
 TEST_CASE("trap 17: random state of another device or form is refused") {
   at::manual_seed(3);
