@@ -6,6 +6,7 @@
 
 #include <torch/nn/modules/container/any.h>
 #include <torch/nn/modules/container/sequential.h>
+#include <torch/nn/modules/dropout.h>
 #include <torch/optim/adam.h>
 #include <torch/optim/schedulers/step_lr.h>
 #include <torch/optim/sgd.h>
@@ -787,6 +788,108 @@ TEST_CASE("checkpoint manager: the environment is compared") {
   CHECK(told("tag.data") == "v1 -> v2 breaks_bit_equality");
   CHECK(told("libtorch.version") == "nothing");
   CHECK_THAT(report.to_string(), contains("threads.intra_op"));
+}
+
+namespace {
+
+/// Does not say what its state is.
+struct Mute : optim::Optimizer {
+  explicit Mute(std::vector<at::Tensor> parameters)
+      : Optimizer(
+            std::move(parameters),
+            std::make_unique<optim::SGDOptions>(0.1)) {}
+  at::Tensor step(LossClosure) override {
+    return {};
+  }
+};
+
+} // namespace
+
+TEST_CASE("checkpoint manager: what was changed is told in full") {
+  const TemporaryDirectory directory;
+  struct Net : torch::nn::Module {
+    explicit Net(const std::string& second) {
+      register_module("first", torch::nn::Linear(1, 1));
+      register_module(second, torch::nn::Dropout(0.5));
+      register_parameter(second + "_scale", at::ones({2}));
+    }
+  };
+  Net saved("second");
+  optim::Adam adam(saved.parameters(), optim::AdamOptions(0.1));
+  const int threads = at::get_num_threads();
+  {
+    CheckpointManager checkpoints{directory.path(), quiet(), saved, adam};
+    checkpoints.resume();
+    adam.param_groups()[0].options().set_lr(0.025); // a scheduler
+    checkpoints.save().wait();
+  }
+  const std::string at_checkpoint =
+      "'" + directory.path() + "/ckpt-000001-step-0': ";
+
+  SECTION("the optimizer's type") {
+    optim::SGD sgd(saved.parameters(), optim::SGDOptions(0.1));
+    CheckpointManager checkpoints{
+        directory.path(), quiet(), saved, named("optimizer", sgd)};
+    CHECK(
+        error_of([&] { checkpoints.resume(); })->what() ==
+        at_checkpoint +
+            "'optimizer: type': the checkpoint does not match: found "
+            "torch::optim::Adam, expected torch::optim::SGD (type_mismatch)");
+  }
+  SECTION("an optimizer that cannot be saved") {
+    Mute mute(saved.parameters());
+    CheckpointManager checkpoints{directory.path(), quiet(), saved, mute};
+    CHECK(
+        error_of([&] { checkpoints.resume(); })->what() ==
+        std::string(
+            "'part optimizer': '(anonymous namespace)::Mute': nothing says "
+            "what its state is: specialise holdfast::OptimizerStateType with "
+            "the type of its parameter states (void if it has none), override "
+            "save() and load(), or specialise holdfast::StateAdapter "
+            "(not_capturable)"));
+  }
+  SECTION("a layer's name") {
+    Net renamed("other");
+    optim::Adam same(renamed.parameters(), optim::AdamOptions(0.1));
+    CheckpointManager checkpoints{directory.path(), quiet(), renamed, same};
+    CHECK(
+        error_of([&] { checkpoints.resume(); })->what() ==
+        at_checkpoint +
+            "the checkpoint does not match in 4 places:\n"
+            "  'model: other_scale': found nothing, expected F32 [2] "
+            "(name_missing)\n"
+            "  'model: second_scale': found F32 [2], expected nothing "
+            "(name_unexpected)\n"
+            "  'optimizer: model.other_scale': found nothing, expected a "
+            "parameter in group 0 (name_missing)\n"
+            "  'optimizer: model.second_scale': found a parameter, expected "
+            "nothing in group 0 (name_unexpected)\n"
+            "  (name_missing)");
+  }
+  SECTION("options, mode and threads go into the report") {
+    Net fresh("second");
+    fresh.children()[1]->eval();
+    optim::Adam other(fresh.parameters(), optim::AdamOptions(0.2));
+    at::set_num_threads(threads + 1);
+    CheckpointManager checkpoints{directory.path(), quiet(), fresh, other};
+    std::string report = checkpoints.resume().to_string();
+    at::set_num_threads(threads);
+    const std::size_t mkl = report.find("\n  environment: threads.mkl");
+    if (mkl != std::string::npos) { // Only where there is MKL.
+      report.erase(mkl, report.find('\n', mkl + 1) - mkl);
+    }
+    CHECK(
+        report.substr(report.find('\n')) ==
+        "\n  environment: threads.intra_op was '" + std::to_string(threads) +
+            "', is '" + std::to_string(threads + 1) +
+            "' (breaks_bit_equality)"
+            "\n  note: model: the saved mode is used, training, and not that "
+            "of the program: 'second'"
+            "\n  note: optimizer: group 0: lr was 0.1 in the program, is 0.2: "
+            "the saved one is used, 0.025");
+    CHECK(fresh.children()[1]->is_training());
+    CHECK(other.param_groups()[0].options().get_lr() == 0.025);
+  }
 }
 
 TEST_CASE("checkpoint manager: saving moves no generator") {

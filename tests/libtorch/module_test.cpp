@@ -4,9 +4,16 @@
 #include <holdfast/state/extra_state.hpp>
 
 #include <torch/nn/modules/container/any.h>
+#include <torch/nn/modules/container/functional.h>
+#include <torch/nn/modules/container/parameterdict.h>
+#include <torch/nn/modules/container/parameterlist.h>
+#include <torch/nn/modules/container/sequential.h>
 #include <torch/optim/sgd.h>
 
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/relu.h>
 #include <ATen/ops/zeros.h>
 
 #include <memory>
@@ -421,4 +428,152 @@ TEST_CASE("module: the modules of a network it lacks are named") {
   CHECK(
       text_of(restore(saved, parts)) ==
       "inner name_unexpected: expected nothing, found a module's own state\n");
+}
+
+TEST_CASE("module: every dtype and layout as parameter and as buffer") {
+  const auto make = [](std::uint64_t seed) {
+    at::manual_seed(seed);
+    auto module = std::make_unique<Plain>();
+    for (int i = 0; i < static_cast<int>(at::ScalarType::NumOptions); ++i) {
+      const auto type = static_cast<at::ScalarType>(i);
+      if (!dtype_of(type)) {
+        continue;
+      }
+      const auto filled = [&](std::vector<std::int64_t> sizes) {
+        at::Tensor tensor = at::zeros(sizes, type);
+        auto* bytes = static_cast<std::uint8_t*>(tensor.data_ptr());
+        for (std::size_t n = 0; n < tensor.nbytes(); ++n) {
+          bytes[n] = static_cast<std::uint8_t>(
+              type == at::kBool ? (n + seed) % 2 : 31 * n + seed);
+        }
+        return tensor;
+      };
+      const std::string name = c10::toString(type);
+      module->parameter(name + "_number", filled({}))
+          .parameter(name + "_matrix", filled({3, 4}))
+          .parameter(name + "_transposed", filled({3, 4}).t())
+          .buffer(name + "_empty", filled({2, 0}))
+          .buffer(
+              name + "_channels_last",
+              filled({2, 4, 5, 3}).permute({0, 3, 1, 2}))
+          .buffer(name + "_expanded", filled({3, 1}).expand({3, 4}))
+          .buffer(name + "_strided", filled({4, 6}).slice(1, 0, 6, 2));
+    }
+    return module;
+  };
+  auto source = make(1);
+  const Snapshot saved = snapshot_of(*source);
+  REQUIRE(stored_in(saved, "model").bytes.size() >= 13 * 7);
+  auto target = make(2);
+  Parts parts = part_of(*target);
+  std::vector<const void*> before;
+  for (const at::Tensor& tensor : target->buffers()) {
+    before.push_back(tensor.data_ptr());
+  }
+  REQUIRE(difference(saved, capture(parts)) != "");
+  REQUIRE(text_of(restore(saved, parts)) == "");
+  CHECK(difference(saved, capture(parts)) == "");
+  std::size_t next = 0;
+  for (const at::Tensor& tensor : target->buffers()) {
+    CHECK(tensor.data_ptr() == before[next++]);
+  }
+}
+
+TEST_CASE("module: lists and dictionaries of parameters, and sequences") {
+  struct Lists : nn::Module {
+    Lists() {
+      list = register_module("list", nn::ParameterList());
+      list->append(leaf({2}));
+      list->append(leaf({}));
+      dict = register_module("dict", nn::ParameterDict());
+      dict->insert("key", leaf({3}));
+      sequence = register_module(
+          "sequence",
+          nn::Sequential(
+              nn::Linear(2, 2), nn::Functional(at::relu), nn::Linear(2, 1)));
+    }
+    nn::ParameterList list{nullptr};
+    nn::ParameterDict dict{nullptr};
+    nn::Sequential sequence{nullptr};
+  };
+  Lists lists;
+  const Snapshot saved = snapshot_of(lists);
+  std::string names;
+  for (const TensorInfo& info : stored_in(saved, "model").saved.tensors) {
+    names += info.name + " ";
+  }
+  CHECK(
+      names ==
+      "list.0 list.1 dict.key sequence.0.weight sequence.0.bias "
+      "sequence.2.weight sequence.2.bias ");
+  Lists fresh;
+  Parts parts = part_of(fresh);
+  REQUIRE(text_of(restore(saved, parts)) == "");
+  CHECK(difference(saved, capture(parts)) == "");
+}
+
+TEST_CASE("module: an average, a scaler and a hidden state beside it") {
+  // What AMP, averaging of weights and truncated backpropagation keep.
+  struct Loop {
+    Network network;
+    Network average;
+    at::Tensor scale = at::full({1}, 65536.0F);
+    at::Tensor growth = at::zeros({1}, at::kInt);
+    at::Tensor hidden;
+    Parts parts;
+    Loop() {
+      add(parts, "model", network);
+      add(parts, "average", average);
+      add(parts, "scale", scale);
+      add(parts, "growth", growth);
+      add(parts, "hidden", hidden);
+    }
+    void step() {
+      const c10::NoGradGuard no_grad;
+      hidden = hidden.defined() ? hidden * 0.5 + 1 : at::ones({2, 3});
+      scale.mul_(0.5);
+      growth.add_(1);
+      for (std::size_t i = 0; i < average->parameters().size(); ++i) {
+        network->parameters()[i].add_(hidden.sum() * 1e-3);
+        average->parameters()[i].lerp_(network->parameters()[i], 0.1);
+      }
+    }
+  };
+  for (const int before : {0, 2}) {
+    CAPTURE(before);
+    Loop first;
+    for (int i = 0; i < before; ++i) {
+      first.step();
+    }
+    const Snapshot saved = capture(first.parts);
+    first.step();
+    Loop second;
+    second.step();
+    REQUIRE(text_of(restore(saved, second.parts)) == "");
+    CHECK(difference(saved, capture(second.parts)) == "");
+    second.step();
+    CHECK(difference(capture(first.parts), capture(second.parts)) == "");
+  }
+}
+
+TEST_CASE("module: modes that the program changed are remarked on") {
+  Network network;
+  const Snapshot training = snapshot_of(network);
+  network->eval();
+  const Snapshot evaluating = snapshot_of(network);
+  const auto notes_of = [](const Snapshot& saved, bool mode) {
+    Network fresh;
+    fresh->train(mode);
+    Parts parts = part_of(fresh);
+    REQUIRE(text_of(restore(saved, parts)) == "");
+    return parts[0].second->notes();
+  };
+  CHECK(notes_of(training, true).empty());
+  CHECK(notes_of(evaluating, false).empty());
+  CHECK(
+      notes_of(evaluating, true) ==
+      std::vector<std::string>{
+          "the saved mode is used, evaluation, and not that of the program: "
+          "the module itself, 'input', 'norm', 'dropout', 'frozen' and 2 "
+          "more"});
 }

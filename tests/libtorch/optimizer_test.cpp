@@ -143,6 +143,7 @@ namespace {
 struct Pair {
   explicit Pair(bool reversed, double lr) {
     free = at::randn({3}).set_requires_grad(true);
+    late = at::randn({2}).set_requires_grad(true);
     std::vector<at::Tensor> first = a->parameters();
     std::vector<at::Tensor> second = b->parameters();
     if (reversed) {
@@ -163,12 +164,13 @@ struct Pair {
     test::add(parts, "b", b);
     test::add(parts, "free", free);
     test::add(parts, "optimizer", *optimizer);
+    test::add(parts, "late", late);
   }
   void train(int steps) {
     for (int i = 0; i < steps; ++i) {
       optimizer->zero_grad();
       (b->forward(a->forward(at::ones({2, 4}))).square().sum() +
-       free.square().sum())
+       free.square().sum() + late.square().sum())
           .backward();
       optimizer->step();
     }
@@ -186,6 +188,7 @@ struct Pair {
   torch::nn::Linear a{4, 4};
   torch::nn::Linear b{4, 4};
   at::Tensor free;
+  at::Tensor late; // In no group at first.
   std::unique_ptr<optim::Optimizer> optimizer;
   Parts parts;
 };
@@ -476,30 +479,379 @@ TEST_CASE("optimizer: an extra state refused halfway is taken back") {
   CHECK(difference(before, capture(parts)) == "");
 }
 
-TEST_CASE("optimizer: state that cannot be saved is an error, never skipped") {
-  torch::nn::Linear layer(2, 2);
-  layer->forward(at::ones({1, 2})).sum().backward();
-  Sign<SilentState> silent(layer->parameters());
+namespace {
+
+/// Keeps nothing and says nothing.
+struct Bare : optim::Optimizer {
+  explicit Bare(std::vector<at::Tensor> parameters)
+      : Optimizer(
+            std::move(parameters),
+            std::make_unique<optim::SGDOptions>(0.1)) {}
+  at::Tensor step(LossClosure closure) override {
+    at::Tensor loss;
+    if (closure) {
+      loss = closure();
+    }
+    const c10::NoGradGuard no_grad;
+    ++steps;
+    for (optim::OptimizerParamGroup& group : param_groups()) {
+      for (at::Tensor& parameter : group.params()) {
+        if (parameter.grad().defined()) {
+          parameter.sub_(parameter.grad() * (0.1 / static_cast<double>(steps)));
+        }
+      }
+    }
+    return loss;
+  }
+  std::int64_t steps = 0;
+};
+struct Stateless : Bare {
+  using Bare::Bare;
+};
+
+/// Moments as LibTorch's own optimizers keep them, a counter and a tensor of
+/// its own; all of it in `save` and `load`.
+struct SelfSaving : Bare {
+  using Bare::Bare;
+  at::Tensor step(LossClosure closure) override {
+    at::Tensor loss;
+    if (closure) {
+      loss = closure();
+    }
+    const c10::NoGradGuard no_grad;
+    ++steps;
+    for (at::Tensor& parameter : param_groups()[0].params()) {
+      if (!parameter.grad().defined()) {
+        continue;
+      }
+      auto& slot =
+          state()[holdfast::detail::state_key<std::decay_t<decltype(state())>>(
+              parameter.unsafeGetTensorImpl())];
+      if (!slot) {
+        slot = std::make_unique<optim::SGDParamState>();
+        static_cast<optim::SGDParamState&>(*slot).momentum_buffer(
+            at::zeros_like(parameter));
+      }
+      at::Tensor& buffer =
+          static_cast<optim::SGDParamState&>(*slot).momentum_buffer();
+      buffer.mul_(0.9).add_(parameter.grad());
+      norm.add_(parameter.grad().square().sum().to(at::kFloat));
+      parameter.sub_(
+          buffer *
+          (param_groups()[0].options().get_lr() / static_cast<double>(steps)) /
+          (1 + norm.to(parameter.scalar_type())));
+    }
+    return loss;
+  }
+  void save(torch::serialize::OutputArchive& archive) const override {
+    optim::serialize<optim::SGDParamState, optim::SGDOptions>(archive, *this);
+    archive.write("steps", c10::IValue(steps));
+    archive.write("norm", norm, /*is_buffer=*/true);
+  }
+  void load(torch::serialize::InputArchive& archive) override {
+    optim::serialize<optim::SGDParamState, optim::SGDOptions>(archive, *this);
+    c10::IValue value;
+    archive.read("steps", value);
+    steps = value.toInt();
+    archive.read("norm", norm, /*is_buffer=*/true);
+    if (steps == refused) {
+      throw std::runtime_error("refused halfway");
+    }
+  }
+  at::Tensor norm = at::zeros({1});
+  std::int64_t refused = -1;
+};
+
+/// With an adapter: the members are named one by one.
+struct Adapted : Bare {
+  using Bare::Bare;
+};
+struct AdaptedState {
+  Adapted& optimizer;
+  template <class V>
+  void state(V& v) {
+    v("steps", optimizer.steps);
+  }
+};
+
+} // namespace
+
+template <>
+struct holdfast::OptimizerStateType<Stateless> {
+  using type = void;
+};
+template <>
+struct holdfast::StateAdapter<Adapted> {
+  static constexpr const char* default_name = "optimizer";
+  static std::unique_ptr<Part> make(Adapted& optimizer) {
+    struct Owning {
+      explicit Owning(Adapted& of)
+          : state{of}, members(holdfast::make_part(state)) {}
+      AdaptedState state;
+      std::unique_ptr<Part> members;
+    };
+    struct AdaptedPart final : Part {
+      explicit AdaptedPart(Adapted& of) : owning(of) {}
+      std::string kind() const override {
+        return "adapted";
+      }
+      Stage stage() const override {
+        return owning.members->stage();
+      }
+      State capture(const Names& names) override {
+        return owning.members->capture(names);
+      }
+      std::unique_ptr<Restore> prepare(
+          const Saved& saved,
+          const Names& names,
+          Mismatches& mismatches) override {
+        return owning.members->prepare(saved, names, mismatches);
+      }
+      Owning owning;
+    };
+    return std::make_unique<AdaptedPart>(optimizer);
+  }
+};
+
+TEST_CASE("optimizer: the user's own are saved by the way they offer") {
+  const auto goes_on = [](auto make, int before) {
+    seed_everything(1);
+    Network network;
+    auto first = make(network->parameters());
+    Parts parts;
+    add(parts, "model", network);
+    add(parts, "optimizer", *first);
+    parts.emplace_back("rng", make_default_generators());
+    train(network, *first, 0, before);
+    const Snapshot saved = capture(parts);
+    CHECK(difference(saved, capture(parts)) == "");
+    train(network, *first, before, before + 3);
+    const Snapshot uninterrupted = capture(parts);
+
+    Network fresh;
+    auto other = make(fresh->parameters());
+    Parts into;
+    add(into, "model", fresh);
+    add(into, "optimizer", *other);
+    into.emplace_back("rng", make_default_generators());
+    train(fresh, *other, 0, 2); // What it has is gone afterwards.
+    REQUIRE(text_of(restore(saved, into)) == "");
+    CHECK(difference(saved, capture(into)) == "");
+    train(fresh, *other, before, before + 3);
+    CHECK(difference(uninterrupted, capture(into)) == "");
+  };
+  for (const int before : {0, 3}) {
+    CAPTURE(before);
+    goes_on(
+        [](auto list) { return std::make_unique<SelfSaving>(list); }, before);
+    goes_on([](auto list) { return std::make_unique<Adapted>(list); }, before);
+    // By the base class, and one that derives from LibTorch's.
+    struct Derived : optim::AdamW {
+      using AdamW::AdamW;
+    };
+    goes_on(
+        [](auto list) -> std::unique_ptr<optim::Optimizer> {
+          return std::make_unique<Derived>(list);
+        },
+        before);
+    goes_on(
+        [](auto list) -> std::unique_ptr<optim::Optimizer> {
+          return std::make_unique<SelfSaving>(list);
+        },
+        before);
+  }
+}
+
+TEST_CASE("optimizer: a load() of the user's that throws is taken back") {
+  Network network;
+  SelfSaving optimizer(network->parameters());
   Parts parts;
-  add(parts, "model", layer);
-  add(parts, "optimizer", silent);
-  silent.step(nullptr);
-  const auto error = error_of([&] { (void)capture(parts); });
+  add(parts, "model", network);
+  add(parts, "optimizer", optimizer);
+  train(network, optimizer, 0, 2);
+  const Snapshot saved = capture(parts);
+  REQUIRE(parts[1].second->notes().size() == 1);
+  CHECK_THAT(
+      parts[1].second->notes()[0],
+      contains("SelfSaving is saved by its own save() and load()"));
+  train(network, optimizer, 2, 4);
+  optimizer.refused = 2;
+  const Snapshot before = capture(parts);
+  CHECK_THROWS_WITH(restore(saved, parts), "refused halfway");
+  CHECK(difference(before, capture(parts)) == "");
+  CHECK(optimizer.steps == 4);
+}
+
+TEST_CASE("optimizer: one that says nothing of its state is an error") {
+  torch::nn::Linear layer(2, 2);
+  const auto error_with = [&](auto& optimizer) {
+    Parts parts;
+    add(parts, "model", layer);
+    add(parts, "optimizer", optimizer);
+    return error_of([&] { (void)capture(parts); });
+  };
+  // Before the first step: at resume().
+  Bare bare(layer->parameters());
+  const auto error = error_with(bare);
   REQUIRE(error);
   CHECK(error->code() == ErrorCode::not_capturable);
-  CHECK_THAT(error->what(), contains("SilentState"));
-  CHECK_THAT(error->what(), contains("serialize()"));
+  CHECK_THAT(error->name(), contains("Bare"));
+  CHECK(
+      error->details().message ==
+      "nothing says what its state is: specialise holdfast::OptimizerStateType "
+      "with the type of its parameter states (void if it has none), override "
+      "save() and load(), or specialise holdfast::StateAdapter");
+  Sign<SilentState> silent(layer->parameters());
+  CHECK_THAT(error_with(silent)->what(), contains("SilentState"));
+  optim::Optimizer& base = silent; // Does not tell its type.
+  CHECK_THAT(error_with(base)->what(), contains("OptimizerStateType"));
 
-  // A base reference does not tell the type of the states.
-  Sign<SignState> known(layer->parameters());
-  optim::Optimizer& base = known;
-  Parts by_base;
-  add(by_base, "model", layer);
-  add(by_base, "optimizer", base);
-  known.step(nullptr);
-  const auto factory = error_of([&] { (void)capture(by_base); });
-  REQUIRE(factory);
-  CHECK_THAT(factory->what(), contains("OptimizerStateType"));
+  Stateless stateless(layer->parameters());
+  CHECK_FALSE(error_with(stateless));
+  stateless.state()
+      [holdfast::detail::state_key<std::decay_t<decltype(stateless.state())>>(
+          layer->weight.unsafeGetTensorImpl())] =
+      std::make_unique<SilentState>();
+  const auto late = error_with(stateless);
+  REQUIRE(late);
+  CHECK_THAT(late->what(), contains("SilentState"));
+  CHECK_THAT(late->what(), contains("serialize()"));
+}
+
+TEST_CASE("optimizer: options that the program changed are remarked on") {
+  Pair first(false, 0.01);
+  first.train(1);
+  (void)capture(first.parts); // As resume() does first...
+  first.optimizer->param_groups()[0].options().set_lr(0.005); // a scheduler
+  const Snapshot saved = capture(first.parts);
+  const auto notes_of = [&](Pair& pair) {
+    (void)capture(pair.parts);
+    REQUIRE(text_of(restore(saved, pair.parts)) == "");
+    return pair.parts[3].second->notes();
+  };
+  // What a scheduler changed is no change of the program.
+  Pair same(false, 0.01);
+  CHECK(notes_of(same).empty());
+
+  Pair changed(false, 0.02);
+  static_cast<optim::AdamOptions&>(
+      changed.optimizer->param_groups()[2].options())
+      .betas({0.5, 0.75});
+  const std::vector<std::string> expected{
+      "group 0: lr was 0.02 in the program, is 0.04: the saved one is used, "
+      "0.005",
+      "group 1: lr was 0.03 in the program, is 0.06: the saved one is used, "
+      "0.03",
+      "group 2: betas was [0.9,0.999] in the program, is [0.5,0.75]: the saved "
+      "one is used, [0.9,0.999]",
+      "group 2: lr was 0.05 in the program, is 0.1: the saved one is used, "
+      "0.05"};
+  CHECK(notes_of(changed) == expected);
+  CHECK(changed.optimizer->param_groups()[0].options().get_lr() == 0.005);
+  // It is told as long as it is so.
+  const Snapshot again = capture(changed.parts);
+  CHECK(difference(saved, again) == "");
+  CHECK(notes_of(changed) == expected);
+}
+
+TEST_CASE("optimizer: groups and parameters come and go") {
+  // What a run does before it is saved; the program that resumes sets its
+  // optimizer up so that the parameters are the same.
+  struct Case {
+    const char* name;
+    void (*first)(Pair&);
+    void (*second)(Pair&);
+  };
+  const auto nothing = [](Pair&) {
+  };
+  const auto add_group = [](Pair& pair) {
+    pair.optimizer->add_param_group(optim::OptimizerParamGroup(
+        {pair.late}, std::make_unique<optim::AdamOptions>(0.25)));
+  };
+  const auto add_parameter = [](Pair& pair) {
+    pair.optimizer->param_groups()[1].params().push_back(pair.late);
+  };
+  const std::vector<Case> cases{
+      {"frozen",
+       [](Pair& pair) { pair.a->weight.set_requires_grad(false); },
+       nothing},
+      {"frozen and unfrozen again",
+       [](Pair& pair) {
+         pair.a->weight.set_requires_grad(false);
+         pair.a->weight.mutable_grad().reset();
+         pair.train(2);
+         pair.a->weight.set_requires_grad(true);
+       },
+       nothing},
+      {"a group added later", add_group, add_group},
+      {"a parameter added later", add_parameter, add_parameter},
+      {"state of a parameter that left its group",
+       [](Pair& pair) {
+         pair.optimizer->param_groups()[1].params().pop_back();
+       },
+       [](Pair& pair) {
+         pair.optimizer->param_groups()[1].params().pop_back();
+       }},
+  };
+  for (const Case& one : cases) {
+    CAPTURE(one.name);
+    Pair first(false, 0.01);
+    first.train(2);
+    one.first(first);
+    first.train(1);
+    const Snapshot saved = capture(first.parts);
+    first.train(3);
+    const Snapshot uninterrupted = capture(first.parts);
+
+    Pair second(false, 0.5);
+    one.second(second);
+    second.train(1);
+    REQUIRE(text_of(restore(saved, second.parts)) == "");
+    CHECK(difference(saved, capture(second.parts)) == "");
+    second.train(3);
+    CHECK(difference(uninterrupted, capture(second.parts)) == "");
+  }
+}
+
+TEST_CASE("optimizer: parameters of half precision and of doubles") {
+  for (const at::ScalarType type : {at::kBFloat16, at::kHalf, at::kDouble}) {
+    for (const Configuration& configuration : configurations()) {
+      CAPTURE(c10::toString(type), configuration.name);
+      const auto step = [](at::Tensor& weight, optim::Optimizer& optimizer) {
+        optimizer.step([&] {
+          optimizer.zero_grad();
+          const at::Tensor loss = (weight * weight).sum();
+          weight.mutable_grad() = weight.detach() * 2;
+          return loss;
+        });
+      };
+      seed_everything(1);
+      std::vector<at::Tensor> weights;
+      std::vector<std::unique_ptr<optim::Optimizer>> optimizers;
+      std::vector<Parts> parts(2);
+      for (std::size_t i = 0; i < 2; ++i) {
+        weights.push_back(at::randn({8}).to(type).set_requires_grad(true));
+        optimizers.push_back(configuration.make({weights[i]}, 0.01));
+      }
+      for (std::size_t i = 0; i < 2; ++i) {
+        add(parts[i], "weight", weights[i]);
+        add(parts[i], "optimizer", *optimizers[i]);
+      }
+      try {
+        step(weights[0], *optimizers[0]);
+      } catch (const c10::Error&) {
+        // LibTorch 1.13 has no half precision for it on the CPU.
+        REQUIRE(type == at::kHalf);
+        continue;
+      }
+      step(weights[0], *optimizers[0]);
+      const Snapshot saved = capture(parts[0]);
+      REQUIRE(text_of(restore(saved, parts[1])) == "");
+      step(weights[0], *optimizers[0]);
+      step(weights[1], *optimizers[1]);
+      CHECK(difference(capture(parts[0]), capture(parts[1])) == "");
+    }
+  }
 }
 
 TEST_CASE("optimizer: state of parameters in no group is remarked on") {

@@ -166,6 +166,72 @@ TEST_CASE("scheduler: is found behind a base reference or a shared_ptr") {
 }
 
 #if HAS_PLATEAU
+namespace {
+
+struct CountingPlateau : optim::ReduceLROnPlateauScheduler {
+  explicit CountingPlateau(optim::Optimizer& of)
+      : ReduceLROnPlateauScheduler(of) {}
+  int count = 0;
+};
+struct SavedPlateau : CountingPlateau {
+  using CountingPlateau::CountingPlateau;
+  Values save_state() const {
+    return {{"count", count}};
+  }
+  void load_state(const Values& values) {
+    count = holdfast::at(values, "count").as<int>("count");
+    if (count == refused) {
+      throw std::runtime_error("refused halfway");
+    }
+  }
+  int refused = -1;
+};
+struct ExtraPlateau : CountingPlateau, ExtraState {
+  using CountingPlateau::CountingPlateau;
+  Values save_state() const override {
+    return {{"count", count}};
+  }
+  void load_state(const Values& values) override {
+    count = holdfast::at(values, "count").as<int>("count");
+  }
+};
+
+template <class Plateau>
+std::vector<std::string> plateau_notes(int expected) {
+  Run<Plateau> first(0.3);
+  first.scheduler.count = 7;
+  (void)rates(first, 3, 1.0F);
+  const Snapshot saved = capture(first.parts);
+  Run<Plateau> second(0.3);
+  REQUIRE(text_of(restore(saved, second.parts)) == "");
+  CHECK(second.scheduler.count == expected);
+  CHECK(rates(second, 30, 1.0F) == rates(first, 30, 1.0F));
+  return first.parts[0].second->notes();
+}
+
+} // namespace
+
+TEST_CASE("scheduler: a plateau of the user's own is saved if it says how") {
+  CHECK(plateau_notes<SavedPlateau>(7).empty());
+  CHECK(plateau_notes<ExtraPlateau>(7).empty());
+  const std::vector<std::string> notes = plateau_notes<CountingPlateau>(0);
+  REQUIRE(notes.size() == 1);
+  CHECK_THAT(notes[0], contains("CountingPlateau only what"));
+
+  Run<SavedPlateau> first(0.3);
+  first.scheduler.count = 7;
+  (void)rates(first, 3, 1.0F);
+  const Snapshot saved = capture(first.parts);
+  Run<SavedPlateau> second(0.2);
+  second.scheduler.refused = 7;
+  const Snapshot before = capture(second.parts);
+  CHECK_THROWS_WITH(restore(saved, second.parts), "refused halfway");
+  CHECK(difference(before, capture(second.parts)) == "");
+
+  Run<ExtraPlateau> other(0.3);
+  CHECK_THAT(text_of(restore(saved, other.parts)), contains("type_mismatch"));
+}
+
 TEST_CASE("scheduler: plateau goes on, whatever its best") {
   using Plateau = optim::ReduceLROnPlateauScheduler;
   for (const int before : {0, 1, 3, 6}) {

@@ -21,6 +21,9 @@ class AnyModule;
 namespace detail {
 struct ModuleHolderIndicator;
 } // namespace detail
+namespace serialize {
+class OutputArchive;
+} // namespace serialize
 } // namespace torch
 
 /// Which objects of LibTorch are parts: modules however they are held (by
@@ -130,6 +133,20 @@ template <class T>
 struct HasStateType<T, std::void_t<typename OptimizerStateType<T>::type>>
     : std::true_type {};
 
+/// False for a parameter state whose serialize() is that of the base class,
+/// which only throws. True for void: an optimizer without such states.
+template <class Owner>
+Owner* owner_of(void (Owner::*)(torch::serialize::OutputArchive&) const);
+template <class State, class = void>
+struct OverridesSerialize : std::true_type {};
+template <class State>
+struct OverridesSerialize<
+    State,
+    std::void_t<decltype(owner_of(&State::serialize))>>
+    : std::bool_constant<!std::is_same_v<
+          decltype(owner_of(&State::serialize)),
+          torch::optim::OptimizerParamState*>> {};
+
 template <class T>
 struct Builtin<T, std::enable_if_t<is_libtorch_object<T>>> {
   using Object = Holding<T>;
@@ -163,7 +180,8 @@ struct Builtin<T, std::enable_if_t<is_libtorch_object<T>>> {
         static_assert(
             !HasState<Held>::value &&
                 (!has_own_state<Held> ||
-                 Object::kind == LibTorchKind::scheduler),
+                 Object::kind == LibTorchKind::scheduler ||
+                 Object::kind == LibTorchKind::plateau),
             "holdfast: a module or optimizer with state of its own derives "
             "from "
             "holdfast::ExtraState, so that it is found wherever it is nested");
@@ -208,22 +226,35 @@ struct Builtin<T, std::enable_if_t<is_libtorch_object<T>>> {
     } else if constexpr (Object::kind == LibTorchKind::optimizer) {
       StateFactory factory = nullptr;
       if constexpr (HasStateType<Held>::value) {
+        using State = typename OptimizerStateType<Held>::type;
+        static_assert(
+            OverridesSerialize<State>::value,
+            "holdfast: the type that OptimizerStateType tells must override "
+            "both serialize() functions");
         factory = []() -> std::unique_ptr<torch::optim::OptimizerParamState> {
-          return std::make_unique<typename OptimizerStateType<Held>::type>();
+          if constexpr (std::is_void_v<State>) {
+            return nullptr;
+          } else {
+            return std::make_unique<State>();
+          }
         };
       }
       return make_optimizer_part(
           reference_to<Held, torch::optim::Optimizer>(object), factory);
-    } else if constexpr (Object::kind == LibTorchKind::scheduler) {
+    } else {
       OwnState own;
       if constexpr (has_own_state<Held>) {
         own = OwnState{std::addressof(object), &save_state, &load_state};
       }
-      return make_scheduler_part(
-          reference_to<Held, torch::optim::LRScheduler>(object), own);
-    } else {
-      return make_plateau_part(
-          reference_to<Held, torch::optim::ReduceLROnPlateauScheduler>(object));
+      if constexpr (Object::kind == LibTorchKind::scheduler) {
+        return make_scheduler_part(
+            reference_to<Held, torch::optim::LRScheduler>(object), own);
+      } else {
+        return make_plateau_part(
+            reference_to<Held, torch::optim::ReduceLROnPlateauScheduler>(
+                object),
+            own);
+      }
     }
   }
 };

@@ -32,11 +32,18 @@ class OptimizerParamState;
 /// it. State of parameters that are in no group is not saved either, and
 /// `notes()` says so.
 ///
-/// Optimizers of your own work if their parameter states and options have both
-/// `serialize` functions and `clone`, as LibTorch's `torch::save` demands too
-/// (`not_capturable` otherwise), and if LibTorch's own state types are not what
-/// they use, `OptimizerStateType` tells the type. Members of the optimizer
-/// itself are saved if it derives from `ExtraState`.
+/// Optimizers of your own must say what their state is, else `resume()` throws
+/// `not_capturable`: `OptimizerStateType` tells the type of their parameter
+/// states, which must override both `serialize` functions and are then saved
+/// one by one; or they override LibTorch's `save` and `load`, which is slower
+/// with thousands of parameters. Those that derive from one of LibTorch's are
+/// saved by the `save` that they inherit. Their options must override both
+/// `serialize` functions too. Members of the optimizer itself are saved if it
+/// derives from `ExtraState`, or if its `save` writes them; `notes()` says what
+/// may be missing.
+///
+/// `notes()` also tells which options the program sets otherwise than the
+/// program that began the run did: the saved ones are used.
 namespace holdfast {
 
 /// For optimizers of your own: the type of their parameter states, so that a
@@ -44,7 +51,7 @@ namespace holdfast {
 ///
 ///     template <>
 ///     struct holdfast::OptimizerStateType<Lion> {
-///       using type = LionParamState;
+///       using type = LionParamState; // void: it has none
 ///     };
 template <class Optimizer>
 struct OptimizerStateType {};

@@ -24,8 +24,9 @@ class ReduceLROnPlateauScheduler;
 /// or derives from `holdfast::ExtraState`. `load_state` may throw: then the
 /// former state is loaded again.
 ///
-/// `ReduceLROnPlateauScheduler` (LibTorch 2.1 and newer): best value, bad
-/// epochs, cooldown and last epoch. Step sizes, factors and the like are the
+/// `ReduceLROnPlateauScheduler` (LibTorch 2.1 and newer) and what derives from
+/// it: best value, bad epochs, cooldown and last epoch, and state of its own as
+/// above. Step sizes, factors and the like are the
 /// constructor's: they come from the program, as with every other object.
 namespace holdfast::detail {
 
@@ -53,10 +54,12 @@ struct OwnState {
 
 /// Only where LibTorch has the type.
 [[nodiscard]] std::unique_ptr<Part> make_plateau_part(
-    ObjectRef<torch::optim::ReduceLROnPlateauScheduler> scheduler);
+    ObjectRef<torch::optim::ReduceLROnPlateauScheduler> scheduler,
+    OwnState own);
 
 } // namespace holdfast::detail
 
 #if HOLDFAST_HEADER_ONLY
+#include <holdfast/libtorch/impl/plateau_scheduler.ipp>
 #include <holdfast/libtorch/impl/scheduler.ipp>
 #endif

@@ -27,6 +27,21 @@ struct Samples {
   std::size_t* size() const;
 };
 
+/// Without serialize(): LibTorch's own saving would throw.
+struct SilentState : torch::optim::OptimizerCloneableParamState<SilentState> {};
+struct Silent : torch::optim::SGD {
+  using SGD::SGD;
+};
+
+} // namespace
+
+template <>
+struct holdfast::OptimizerStateType<Silent> {
+  using type = SilentState;
+};
+
+namespace {
+
 using holdfast::CheckpointManager;
 using holdfast::named;
 using holdfast::Options;
@@ -111,6 +126,11 @@ void load_wrong_ones(double& rate) {
 // error: a part is restored in place, so it cannot be const
 void shared_const_model(std::shared_ptr<const Model>& model) {
   CheckpointManager checkpoints{"run", Options(), model};
+}
+
+// error: the type that OptimizerStateType tells must override both serialize()
+void silent_state(Model& model, Silent& optimizer) {
+  CheckpointManager checkpoints{"run", Options(), model, optimizer};
 }
 
 } // namespace

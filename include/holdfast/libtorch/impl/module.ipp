@@ -88,10 +88,38 @@ class ModulePart final : public Part {
     return false;
   }
 
+  void note_modes(const ModuleTree& tree);
+
   ObjectRef<torch::nn::Module> module_;
   Gradients gradients_;
   std::vector<std::string> notes_;
 };
+
+/// Remarks on modes that the program sets otherwise than they were saved.
+HOLDFAST_INLINE void ModulePart::note_modes(const ModuleTree& tree) {
+  constexpr std::size_t kNamed = 5;
+  for (const bool training : {true, false}) {
+    std::string names;
+    std::size_t count = 0;
+    for (const Submodule& entry : tree.modules) {
+      if (entry.sets_mode && entry.training == training &&
+          entry.module->is_training() != training && ++count <= kNamed) {
+        names += count == 1 ? "" : ", ";
+        names +=
+            entry.name.empty() ? "the module itself" : "'" + entry.name + "'";
+      }
+    }
+    if (count > kNamed) {
+      names += " and " + std::to_string(count - kNamed) + " more";
+    }
+    if (count != 0) {
+      notes_.push_back(
+          std::string("the saved mode is used, ") +
+          (training ? "training" : "evaluation") +
+          ", and not that of the program: " + names);
+    }
+  }
+}
 
 HOLDFAST_INLINE State ModulePart::capture(const Names&) {
   const ModuleTree tree(root());
@@ -194,6 +222,7 @@ HOLDFAST_INLINE std::unique_ptr<Restore> ModulePart::prepare(
   if (mismatches.size() != before) {
     return nullptr;
   }
+  note_modes(restore->tree);
   match_module_gradients(saved, *restore, mismatches);
   for (const Submodule& entry : restore->tree.modules) {
     if (entry.extra != nullptr) {

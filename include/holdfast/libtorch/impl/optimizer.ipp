@@ -6,6 +6,8 @@
 #include <holdfast/libtorch/impl/optimizer_archive.ipp>
 #include <holdfast/libtorch/impl/optimizer_fields.ipp>
 #include <holdfast/libtorch/impl/optimizer_groups.ipp>
+#include <holdfast/libtorch/impl/optimizer_own_save.ipp>
+#include <holdfast/libtorch/impl/optimizer_program.ipp>
 #include <holdfast/libtorch/impl/optimizer_restore.ipp>
 #include <holdfast/libtorch/impl/optimizer_values.ipp>
 #include <holdfast/libtorch/tensor.hpp>
@@ -31,7 +33,8 @@ class OptimizerPart final : public Part {
   [[nodiscard]] Stage stage() const override {
     optim::Optimizer* optimizer = optimizer_.get();
     return optimizer != nullptr &&
-            dynamic_cast<ExtraState*>(optimizer) != nullptr
+            (dynamic_cast<ExtraState*>(optimizer) != nullptr ||
+             saves_itself(*optimizer))
         ? Stage::user
         : Stage::optimizer;
   }
@@ -47,10 +50,13 @@ class OptimizerPart final : public Part {
       Mismatches& mismatches) override;
 
   void restored() override {
+    program_.applied();
     optimizer_.restored();
   }
   [[nodiscard]] std::vector<std::string> notes() const override {
-    return notes_;
+    std::vector<std::string> notes = notes_;
+    notes.insert(notes.end(), changes_.begin(), changes_.end());
+    return notes;
   }
 
  private:
@@ -62,11 +68,26 @@ class OptimizerPart final : public Part {
     return *optimizer;
   }
 
+  /// True for one of the user's that says nothing but what its own `save` and
+  /// `load` may say.
+  [[nodiscard]] bool saves_itself(const optim::Optimizer& optimizer) const {
+    return make_state_ == nullptr && !is_known_optimizer(optimizer) &&
+        !(derives_from_known(optimizer) &&
+          dynamic_cast<const ExtraState*>(&optimizer) != nullptr);
+  }
+
   void remark(optim::Optimizer& optimizer, std::size_t orphans);
+  Values capture_states(
+      optim::Optimizer& optimizer,
+      const std::vector<std::string>& keys,
+      std::string& state_type,
+      std::vector<TensorOut>& tensors);
 
   ObjectRef<optim::Optimizer> optimizer_;
   StateFactory make_state_;
-  std::vector<std::string> notes_;
+  std::vector<std::string> notes_; ///< Of the last capture.
+  std::vector<std::string> changes_; ///< Of the last restore.
+  ProgramOptions program_;
 };
 
 HOLDFAST_INLINE void OptimizerPart::remark(
@@ -78,40 +99,32 @@ HOLDFAST_INLINE void OptimizerPart::remark(
         "the state of " + std::to_string(orphans) +
         " parameters that are in no group is not saved");
   }
-  if (!is_known_optimizer(optimizer) &&
+  const std::string type = type_name(typeid(optimizer));
+  if (saves_itself(optimizer)) {
+    notes_.push_back(
+        type +
+        " is saved by its own save() and load(): members that these leave out "
+        "are not saved");
+  } else if (
+      !is_known_optimizer(optimizer) &&
       dynamic_cast<ExtraState*>(&optimizer) == nullptr) {
     notes_.push_back(
-        "of " + type_name(typeid(optimizer)) +
+        "of " + type +
         " options and parameter states are saved, but no members of its own: "
         "derive from holdfast::ExtraState if it has any");
   }
 }
 
-HOLDFAST_INLINE State OptimizerPart::capture(const Names& names) {
-  optim::Optimizer& optimizer = object();
-  State state;
-  state.values["type"] = type_name(typeid(optimizer));
-  state.values["defaults"] = capture_options(optimizer.defaults());
-
-  Value::Array groups;
+HOLDFAST_INLINE Values OptimizerPart::capture_states(
+    optim::Optimizer& optimizer,
+    const std::vector<std::string>& keys,
+    std::string& state_type,
+    std::vector<TensorOut>& tensors) {
   Values states;
-  std::string state_type;
-  const std::vector<std::string> keys = keys_of(optimizer, names);
   std::size_t next = 0;
-  for (std::size_t g = 0; g < optimizer.param_groups().size(); ++g) {
-    Value::Array parameters;
-    for (const at::Tensor& parameter : optimizer.param_groups()[g].params()) {
+  for (optim::OptimizerParamGroup& group : optimizer.param_groups()) {
+    for (const at::Tensor& parameter : group.params()) {
       const std::string& key = keys[next++];
-      if (key.empty()) {
-        throw_not_capturable(
-            type_name(typeid(optimizer)),
-            "group " + std::to_string(g) + ", parameter " +
-                std::to_string(parameters.size()) + " (" +
-                shape_text(parameter.sizes().vec()) +
-                ") belongs to no part that is saved: add its module, or the "
-                "tensor itself with holdfast::named()");
-      }
-      parameters.push_back(key);
       const auto found = optimizer.state().find(
           state_key<StateMap>(parameter.unsafeGetTensorImpl()));
       // The same parameter may be in the groups twice; its state is one.
@@ -128,27 +141,67 @@ HOLDFAST_INLINE State OptimizerPart::capture(const Names& names) {
             key, "its state is a " + type + ", others are " + state_type);
       }
       Values values;
-      FieldWriter writer(values, state.tensors, key + ".", parameter.device());
+      FieldWriter writer(values, tensors, key + ".", parameter.device());
       if (!visit_state(writer, param_state)) {
         write_archive(param_state, "the parameter state", writer, values);
       }
       states[key] = std::move(values);
     }
+  }
+  if (!state_type.empty()) {
+    (void)make_state(optimizer, make_state_, state_type);
+  }
+  return states;
+}
+
+HOLDFAST_INLINE State OptimizerPart::capture(const Names& names) {
+  optim::Optimizer& optimizer = object();
+  State state;
+  state.values["type"] = type_name(typeid(optimizer));
+  state.values["defaults"] = capture_options(optimizer.defaults());
+  program_.remember(optimizer);
+
+  Value::Array groups;
+  const std::vector<std::string> keys = keys_of(optimizer, names);
+  std::size_t next = 0;
+  for (std::size_t g = 0; g < optimizer.param_groups().size(); ++g) {
+    Value::Array parameters;
+    for (const at::Tensor& parameter : optimizer.param_groups()[g].params()) {
+      const std::string& key = keys[next++];
+      if (key.empty()) {
+        throw_not_capturable(
+            type_name(typeid(optimizer)),
+            "group " + std::to_string(g) + ", parameter " +
+                std::to_string(parameters.size()) + " (" +
+                shape_text(parameter.sizes().vec()) +
+                ") belongs to no part that is saved: add its module, or the "
+                "tensor itself with holdfast::named()");
+      }
+      parameters.push_back(key);
+    }
     Values group;
     group["options"] = capture_options(optimizer.param_groups()[g].options());
+    program_.save(g, group);
     group["parameters"] = std::move(parameters);
     groups.push_back(std::move(group));
   }
-  const std::size_t all = optimizer.state().size();
-  remark(optimizer, all > states.size() ? all - states.size() : 0);
-  if (!state_type.empty() && make_known_state(state_type) == nullptr &&
-      make_state_ == nullptr) {
-    throw_not_capturable(
-        type_name(typeid(optimizer)),
-        "its parameter states could not be restored into a fresh one: tell "
-        "their type by specialising holdfast::OptimizerStateType (" +
-            state_type + ")");
+  Values states;
+  std::string state_type;
+  if (saves_itself(optimizer)) {
+    Values own = capture_own_save(optimizer, state.tensors);
+    if (own.empty()) {
+      throw_not_capturable(
+          type_name(typeid(optimizer)),
+          "nothing says what its state is: specialise "
+          "holdfast::OptimizerStateType with the type of its parameter states "
+          "(void if it has none), override save() and load(), or specialise "
+          "holdfast::StateAdapter");
+    }
+    state.values[kOwnSave] = std::move(own);
+  } else {
+    states = capture_states(optimizer, keys, state_type, state.tensors);
   }
+  remark(optimizer, count_orphans(optimizer, keys));
   state.values["groups"] = std::move(groups);
   state.values["states"] = std::move(states);
   state.values["state_type"] = std::move(state_type);
@@ -213,6 +266,8 @@ HOLDFAST_INLINE std::unique_ptr<Restore> OptimizerPart::prepare(
     const Names& names,
     Mismatches& mismatches) {
   optim::Optimizer& optimizer = object();
+  changes_.clear();
+  program_.remember(optimizer);
   const std::string type = type_name(typeid(optimizer));
   const std::string& saved_type = at(saved.values, "type").text("type");
   if (type != saved_type) {
@@ -242,7 +297,23 @@ HOLDFAST_INLINE std::unique_ptr<Restore> OptimizerPart::prepare(
       "defaults",
       *restore,
       mismatches);
-  prepare_states(optimizer, keys, make_state_, saved, *restore, mismatches);
+  const auto own = saved.values.find(kOwnSave);
+  if (own != saved.values.end() && !saves_itself(optimizer)) {
+    mismatches.push_back(
+        {ErrorCode::type_mismatch, "states", "one by one", "from save()"});
+    return nullptr;
+  }
+  if (own != saved.values.end()) {
+    SavedTensors tensors(saved.tensors);
+    restore->loads_itself = true;
+    restore->saved_archive = own_archive(own->second.object(kOwnSave), tensors);
+    restore->archive_before = own_archive_of(optimizer);
+    tensors.report_unused(mismatches);
+    restore->fresh = tensors.take();
+  } else {
+    prepare_states(optimizer, keys, make_state_, saved, *restore, mismatches);
+  }
+  changes_ = program_.compare(groups, match);
 
   const auto extra = saved.values.find("extra_state");
   if (auto* object = dynamic_cast<ExtraState*>(&optimizer)) {

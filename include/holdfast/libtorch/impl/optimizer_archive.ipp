@@ -6,6 +6,7 @@
 #include <torch/serialize/archive.h>
 
 #include <exception>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -31,17 +32,27 @@ extern template struct PrivateMember<
     InputModuleMember,
     &torch::serialize::InputArchive::module_>;
 
+/// Names that mean something in this process only, and what they are called in
+/// a checkpoint; without a name there, what they stand for is left out.
+using Renamed = std::map<std::string, std::string>;
+
 /// Visits the attributes of an archive and hands leaves to a FieldWriter. Kinds
 /// of values that only archives have become small objects with one member.
 class ArchiveWriter {
  public:
-  ArchiveWriter(FieldWriter& fields, Values& values)
-      : fields_(fields), values_(values) {}
+  ArchiveWriter(FieldWriter& fields, Values& values, Renamed renamed = {})
+      : fields_(fields), values_(values), renamed_(std::move(renamed)) {}
 
   void write(const c10::ivalue::Object& object, const std::string& prefix) {
     const auto type = object.type();
     for (std::size_t i = 0; i < type->numAttributes(); ++i) {
-      write(object.getSlot(i), prefix + type->getAttributeName(i));
+      const std::string& name = type->getAttributeName(i);
+      const auto found = renamed_.find(name);
+      if (found == renamed_.end()) {
+        write(object.getSlot(i), prefix + name);
+      } else if (!found->second.empty()) {
+        write(object.getSlot(i), prefix + found->second);
+      }
     }
   }
 
@@ -70,7 +81,7 @@ class ArchiveWriter {
     return Value(std::move(values));
   }
 
-  static Value plain(const c10::IValue& value, const std::string& name) {
+  Value plain(const c10::IValue& value, const std::string& name) const {
     if (value.isNone()) {
       return {};
     }
@@ -84,7 +95,8 @@ class ArchiveWriter {
       return value.toDouble();
     }
     if (value.isString()) {
-      return value.toStringRef();
+      const auto found = renamed_.find(value.toStringRef());
+      return found == renamed_.end() ? value.toStringRef() : found->second;
     }
     if (value.isTuple()) {
       Value::Array items;
@@ -108,6 +120,7 @@ class ArchiveWriter {
 
   FieldWriter& fields_;
   Values& values_;
+  Renamed renamed_;
 };
 
 /// Types of one archive and those inside. Not made here, because that would
@@ -140,16 +153,15 @@ class ArchiveReader {
  private:
   torch::serialize::OutputArchive build(const std::string& prefix) {
     torch::serialize::OutputArchive output(unit_);
-    for (const auto& item : values_) {
-      const std::string& path = item.first;
-      if (path.compare(0, prefix.size(), prefix) != 0) {
-        continue;
-      }
+    for (auto item = values_.lower_bound(prefix); item != values_.end() &&
+         item->first.compare(0, prefix.size(), prefix) == 0;
+         ++item) {
+      const std::string& path = item->first;
       const std::string name = path.substr(prefix.size());
       if (name.find('.') != std::string::npos) {
         continue; // Belongs to an archive inside, or is a tensor's device.
       }
-      add(output, path, name, item.second);
+      add(output, path, name, item->second);
     }
     return output;
   }

@@ -42,11 +42,39 @@ HOLDFAST_INLINE std::vector<std::string> keys_of(
   return keys;
 }
 
+/// How many states belong to parameters in no group.
+HOLDFAST_INLINE std::size_t count_orphans(
+    optim::Optimizer& optimizer,
+    const std::vector<std::string>& keys) {
+  std::size_t orphans = optimizer.state().size();
+  NameIndex seen; // A parameter may be in the groups twice.
+  std::size_t next = 0;
+  for (optim::OptimizerParamGroup& group : optimizer.param_groups()) {
+    for (const at::Tensor& parameter : group.params()) {
+      if (seen.add(keys[next++])) {
+        orphans -= optimizer.state().count(
+            state_key<StateMap>(parameter.unsafeGetTensorImpl()));
+      }
+    }
+  }
+  return orphans;
+}
+
 HOLDFAST_INLINE bool is_known_optimizer(const optim::Optimizer& optimizer) {
   const std::type_info& type = typeid(optimizer);
   return type == typeid(optim::Adam) || type == typeid(optim::AdamW) ||
       type == typeid(optim::SGD) || type == typeid(optim::RMSprop) ||
       type == typeid(optim::Adagrad) || type == typeid(optim::LBFGS);
+}
+
+/// True for what derives from one of LibTorch's: the states are of its type.
+HOLDFAST_INLINE bool derives_from_known(const optim::Optimizer& optimizer) {
+  return dynamic_cast<const optim::Adam*>(&optimizer) != nullptr ||
+      dynamic_cast<const optim::AdamW*>(&optimizer) != nullptr ||
+      dynamic_cast<const optim::SGD*>(&optimizer) != nullptr ||
+      dynamic_cast<const optim::RMSprop*>(&optimizer) != nullptr ||
+      dynamic_cast<const optim::Adagrad*>(&optimizer) != nullptr ||
+      dynamic_cast<const optim::LBFGS*>(&optimizer) != nullptr;
 }
 
 /// True where one state spans all parameters, or its meaning is not known: then

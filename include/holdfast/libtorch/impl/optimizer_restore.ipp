@@ -46,51 +46,36 @@ class OptimizerRestore final : public Restore {
         overwrite(fresh[i], bytes[i]);
       }
     }
+    // What the optimizer had before is gone, whoever loads.
+    optimizer_.state().swap(states);
+    applied = true;
     try {
-      if (extra != nullptr) {
-        extra_loaded = true; // Before the call, which may throw halfway.
-        extra->load_state(extra_saved);
-      }
-      for (Options& item : options) {
-        if (item.saved == nullptr) {
-          options_loaded = true;
-          item.live->serialize(item.saved_archive);
-        }
-      }
+      load(extra_saved, saved_archive, &Options::saved_archive);
     } catch (...) {
       undo();
       throw;
     }
-    optimizer_.state().swap(states);
     for (Options& item : options) {
       if (item.saved != nullptr) {
         assign_options(*item.live, *item.saved);
       }
     }
-    applied = true;
   }
 
   void undo() noexcept override {
+    if (!applied) {
+      return;
+    }
+    applied = false;
     try {
-      if (extra_loaded) {
-        extra->load_state(extra_before);
-      }
-      if (options_loaded) {
-        for (Options& item : options) {
-          if (item.saved == nullptr) {
-            item.live->serialize(item.archive_before);
-          }
-        }
-      }
+      load(extra_before, archive_before, &Options::archive_before);
     } catch (...) {
       // It refuses its own state; nothing better can be done.
     }
-    if (applied) {
-      optimizer_.state().swap(states);
-      for (Options& item : options) {
-        if (item.saved != nullptr) {
-          assign_options(*item.live, *item.before);
-        }
+    optimizer_.state().swap(states);
+    for (Options& item : options) {
+      if (item.saved != nullptr) {
+        assign_options(*item.live, *item.before);
       }
     }
   }
@@ -101,11 +86,30 @@ class OptimizerRestore final : public Restore {
   ExtraState* extra = nullptr;
   Values extra_saved;
   Values extra_before;
+  bool loads_itself = false; ///< By its own `load`.
+  torch::serialize::InputArchive saved_archive;
+  torch::serialize::InputArchive archive_before;
 
  private:
+  /// What runs users' code.
+  void load(
+      const Values& extra_values,
+      torch::serialize::InputArchive& own,
+      torch::serialize::InputArchive Options::*archive) {
+    if (extra != nullptr) {
+      extra->load_state(extra_values);
+    }
+    if (loads_itself) {
+      optimizer_.load(own);
+    }
+    for (Options& item : options) {
+      if (item.saved == nullptr) {
+        item.live->serialize(item.*archive);
+      }
+    }
+  }
+
   optim::Optimizer& optimizer_;
-  bool extra_loaded = false;
-  bool options_loaded = false;
   bool applied = false;
 };
 
@@ -170,17 +174,18 @@ HOLDFAST_INLINE std::unique_ptr<optim::OptimizerParamState> make_state(
     return known;
   }
   if (factory != nullptr) {
-    auto made = factory();
-    optim::OptimizerParamState& made_state = *made;
-    if (type_name(typeid(made_state)) == type) {
-      return made;
+    if (auto made = factory()) {
+      optim::OptimizerParamState& made_state = *made;
+      if (type_name(typeid(made_state)) == type) {
+        return made;
+      }
     }
   }
   throw_not_capturable(
       type_name(typeid(optimizer)),
-      "there is no way to make its parameter states: specialise "
-      "holdfast::OptimizerStateType (" +
-          type + ")");
+      "its parameter states (" + type +
+          ") could not be restored into a fresh one: specialise "
+          "holdfast::OptimizerStateType with that type");
 }
 
 HOLDFAST_INLINE void prepare_states(
