@@ -98,12 +98,13 @@ struct ZstdSink::State {
   void check(std::size_t result) const;
   void write_frame(ByteView content);
   void write_buffered();
+  void reserve(std::size_t bytes);
 
   ByteSink* next = nullptr;
   std::unique_ptr<ZSTD_CCtx, detail::ZstdContextDeleter> context;
   std::size_t max_frame_bytes = 0;
-  /// Not initialised: pages that no frame reaches cost nothing.
   std::unique_ptr<std::byte[]> content;
+  std::size_t content_room = 0; // Grows: most parts are far below a frame.
   std::size_t content_bytes = 0;
   Bytes output;
   std::vector<Entry> entries;
@@ -159,6 +160,21 @@ HOLDFAST_INLINE void ZstdSink::State::write_buffered() {
   }
 }
 
+HOLDFAST_INLINE void ZstdSink::State::reserve(std::size_t bytes) {
+  if (bytes <= content_room) {
+    return;
+  }
+  const std::size_t room = std::min(
+      max_frame_bytes,
+      std::max({bytes, 2 * content_room, std::size_t{64} << 10}));
+  std::unique_ptr<std::byte[]> larger(new std::byte[room]);
+  if (content_bytes != 0) {
+    std::memcpy(larger.get(), content.get(), content_bytes);
+  }
+  content = std::move(larger);
+  content_room = room;
+}
+
 HOLDFAST_INLINE ZstdSink::ZstdSink(
     ByteSink& next,
     int level,
@@ -200,9 +216,7 @@ HOLDFAST_INLINE void ZstdSink::write(ByteView bytes) {
     if (count == state.max_frame_bytes) {
       state.write_frame(bytes.subview(0, count)); // No copy is needed.
     } else {
-      if (!state.content) {
-        state.content.reset(new std::byte[state.max_frame_bytes]);
-      }
+      state.reserve(state.content_bytes + count);
       std::memcpy(state.content.get() + state.content_bytes, bytes.data, count);
       state.content_bytes += count;
       if (state.content_bytes == state.max_frame_bytes) {
