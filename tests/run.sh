@@ -12,8 +12,9 @@
 #   oldest        g++, C++17, the system's LibTorch (Debian 12: 1.13.1): the
 #                 tests that use LibTorch
 #
-# The exhaustive tests are exhaustive in main; the others run all of them with
-# HOLDFAST_TEST_EFFORT=thin (docs/developing.md), unless it is set already.
+# The exhaustive tests are exhaustive in main and, those that use LibTorch, in
+# oldest; the others run all of them with HOLDFAST_TEST_EFFORT=thin
+# (docs/developing.md), unless it is set already.
 #
 # Installs missing packages as root or by sudo. Everything built or downloaded
 # is kept in $HOLDFAST_CACHE (default: .cache/ in the repository). The last line
@@ -107,7 +108,7 @@ run_tests() {
 
 for run in $runs; do
   case $run in
-    main) effort=${HOLDFAST_TEST_EFFORT:-full} ;;
+    main | oldest) effort=${HOLDFAST_TEST_EFFORT:-full} ;;
     *) effort=${HOLDFAST_TEST_EFFORT:-thin} ;;
   esac
   case $run in

@@ -8,6 +8,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -72,15 +73,15 @@ inline Snapshot capture(
 /// The state of part `name`.
 inline const Stored& stored_in(
     const Snapshot& snapshot,
-    const std::string& name) {
+    std::string_view name) {
   for (const auto& [key, stored] : snapshot) {
     if (key == name) {
       return stored;
     }
   }
-  throw std::logic_error("no part " + name);
+  throw std::logic_error("no part " + std::string(name));
 }
-inline Stored& stored_in(Snapshot& snapshot, const std::string& name) {
+inline Stored& stored_in(Snapshot& snapshot, std::string_view name) {
   return const_cast<Stored&>(stored_in(std::as_const(snapshot), name));
 }
 

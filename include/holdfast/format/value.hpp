@@ -104,7 +104,7 @@ class Value {
 [[nodiscard]] const char* to_string(Value::Kind kind) noexcept;
 
 /// The member `name`; `name_missing` if there is none.
-[[nodiscard]] const Value& at(const Values& values, const std::string& name);
+[[nodiscard]] const Value& at(const Values& values, std::string_view name);
 
 } // namespace holdfast
 

@@ -189,8 +189,8 @@ HOLDFAST_INLINE bool operator==(const Value& a, const Value& b) {
   }
 }
 
-HOLDFAST_INLINE const Value& at(const Values& values, const std::string& name) {
-  const auto found = values.find(name);
+HOLDFAST_INLINE const Value& at(const Values& values, std::string_view name) {
+  const auto found = values.find(std::string(name));
   if (found == values.end()) {
     ErrorDetails details;
     details.message = "there is no value of this name";
