@@ -50,11 +50,11 @@ MUTANTS = [
            "return a.is_same(b) ||", "return false && a.is_same(b) &&",
            TORCH, "trap 13: *"),
     Mutant("tensors get other memory", L + "module_restore.ipp",
-           "      overwrite(item.tensor, bytes[item.source]);",
-           "      const c10::NoGradGuard no_grad;\n"
-           "      at::Tensor fresh = item.tensor.detach().clone();\n"
-           "      overwrite(fresh, bytes[item.source]);\n"
-           "      at::Tensor(item.tensor).set_data(fresh);",
+           "        overwrite(item.tensor, bytes[item.source], item.saved);",
+           "        const c10::NoGradGuard no_grad;\n"
+           "        at::Tensor fresh = item.tensor.detach().clone();\n"
+           "        overwrite(fresh, bytes[item.source], item.saved);\n"
+           "        at::Tensor(item.tensor).set_data(fresh);",
            TORCH, "trap 02: *"),
     Mutant("undefined tensors leave no trace", L + "module.ipp",
            "    undefined.push_back(name);\n", "    (void)name;\n",

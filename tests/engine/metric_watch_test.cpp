@@ -12,11 +12,12 @@ std::vector<std::string> feed(
     MetricWatch& watch,
     double level,
     std::size_t count,
-    const char* name = "loss") {
+    const char* name = "loss",
+    const std::vector<KeepBest>& rules = {}) {
   std::vector<std::string> said;
   for (std::size_t i = 0; i < count; ++i) {
-    for (std::string& text :
-         watch.add({{name, level + 0.01 * static_cast<double>(i % 3)}})) {
+    for (std::string& text : watch.add(
+             {{name, level + 0.01 * static_cast<double>(i % 3)}}, rules)) {
       said.push_back(std::move(text));
     }
   }
@@ -58,8 +59,8 @@ TEST_CASE("metric watch: rules tell which way is better", "[watch]") {
   MetricWatch first;
   (void)feed(first, 0.9, 100, "accuracy");
   MetricWatch second = resumed(first);
-  second.set_rules({KeepBest{"accuracy", Best::highest, 1}});
-  CHECK(feed(second, 0.1, kMetricBlock, "accuracy").size() == 1);
+  const std::vector<KeepBest> rules{{"accuracy", Best::highest, 1}};
+  CHECK(feed(second, 0.1, kMetricBlock, "accuracy", rules).size() == 1);
   MetricWatch third = resumed(first);
   CHECK(feed(third, 0.1, kMetricBlock, "accuracy").empty());
 }

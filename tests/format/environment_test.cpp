@@ -75,3 +75,11 @@ TEST_CASE("environment: values of another form are errors", "[format]") {
       code(Values{{"a", Values{{"value", 1}, {"severity", "information"}}}}) ==
       "type_mismatch");
 }
+
+TEST_CASE("environment: what is not known is not recorded", "[format]") {
+  Environment environment;
+  environment.set_known("blas", "", Severity::breaks_bit_equality);
+  CHECK(environment.entries.empty());
+  environment.set_known("blas", "open", Severity::breaks_bit_equality);
+  CHECK(environment.entries.at("blas").value == "open");
+}

@@ -5,6 +5,7 @@
 #include <holdfast/format/json.hpp>
 #include <holdfast/holdfast.hpp>
 #include <holdfast/io/checksum.hpp>
+#include <holdfast/libtorch/compat.hpp>
 
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/dropout.h>
@@ -34,7 +35,6 @@
 #include <memory>
 #include <optional>
 #include <random>
-#include <sstream>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -245,23 +245,7 @@ struct holdfast::OptimizerStateType<holdfast::test::SignOptimizer> {
 
 namespace holdfast::test {
 
-/// Up to LibTorch 2.1 the keys of an optimizer's state are texts.
-template <class Key>
-Key key_of(const at::Tensor& parameter) {
-  void* const address = parameter.unsafeGetTensorImpl();
-  if constexpr (std::is_same_v<Key, std::string>) {
-    std::ostringstream text;
-    text << address;
-    return text.str();
-  } else {
-    return address;
-  }
-}
-
 struct SignOptimizer final : optim::Optimizer {
-  using Key = std::decay_t<
-      decltype(std::declval<optim::Optimizer&>().state())>::key_type;
-
   SignOptimizer(std::vector<at::Tensor> parameters, const SignOptions& options)
       : Optimizer(
             {optim::OptimizerParamGroup(std::move(parameters))},
@@ -278,7 +262,8 @@ struct SignOptimizer final : optim::Optimizer {
         if (!parameter.grad().defined()) {
           continue;
         }
-        auto& slot = state()[key_of<Key>(parameter)];
+        auto& slot = state()[holdfast::detail::state_key<
+            std::decay_t<decltype(state())>>(parameter.unsafeGetTensorImpl())];
         if (slot == nullptr) {
           auto fresh = std::make_unique<SignState>();
           fresh->momentum(at::zeros_like(parameter));

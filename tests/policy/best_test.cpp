@@ -109,3 +109,13 @@ TEST_CASE(
   }
   SUCCEED();
 }
+
+TEST_CASE("best: a metric's direction is that of its last rule", "[policy]") {
+  const std::vector<holdfast::KeepBest> rules{
+      {"accuracy", Best::highest, 1},
+      {"loss", Best::highest, 1},
+      {"loss", Best::lowest, 2}};
+  CHECK(holdfast::best_of(rules, "accuracy") == Best::highest);
+  CHECK(holdfast::best_of(rules, "loss") == Best::lowest);
+  CHECK(holdfast::best_of(rules, "unknown") == Best::lowest);
+}

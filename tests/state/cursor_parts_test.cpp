@@ -1,4 +1,4 @@
-#include <state/part_support.hpp>
+#include <state/cursor_support.hpp>
 #include <support/catch.hpp>
 
 #include <holdfast/state/cursor_parts.hpp>
@@ -11,58 +11,11 @@ using namespace holdfast::test;
 
 namespace {
 
-struct Control final : LoopControl {
-  bool stop = false;
-  int begins = 0;
-  bool stopping() const noexcept override {
-    return stop;
-  }
-  void range_begins() override {
-    ++begins;
-  }
-};
-
-using Indices = std::vector<std::size_t>;
 using Codes = std::vector<std::string>;
-
-/// Runs a range to its end, or until `batches` were handed out; commits after
-/// each batch if `commit`.
-Indices run(SampleCursor& cursor, std::size_t batches, bool commit) {
-  Indices seen;
-  const std::uint64_t range = cursor.begin_range();
-  for (std::size_t i = 0; i < batches; ++i) {
-    const Indices indices = cursor.next(range);
-    if (indices.empty()) {
-      break;
-    }
-    cursor.hand_out(range, indices.size());
-    seen.insert(seen.end(), indices.begin(), indices.end());
-    if (commit) {
-      (void)cursor.commit();
-    }
-  }
-  return seen;
-}
-
-constexpr std::size_t kAll = 1000;
-
-Captured captured_from(SampleCursor& cursor) {
-  detail::SampleCursorPart part(cursor);
-  return capture(part);
-}
-
-void restore_into(SampleCursor& cursor, const Captured& captured) {
-  detail::SampleCursorPart part(cursor);
-  restore(part, captured);
-}
 
 Codes refused(SampleCursor& cursor, const Captured& captured) {
   detail::SampleCursorPart part(cursor);
   return codes_of(mismatches_of(part, captured.saved));
-}
-
-DataLoaderOptions in_order(std::size_t batch_size) {
-  return DataLoaderOptions(batch_size).shuffle(false);
 }
 
 } // namespace

@@ -1,4 +1,4 @@
-#include <state/part_support.hpp>
+#include <state/cursor_support.hpp>
 #include <support/catch.hpp>
 
 #include <holdfast/state/data_loader.hpp>
@@ -18,19 +18,6 @@ using namespace holdfast;
 using namespace holdfast::test;
 
 namespace {
-
-using Indices = std::vector<std::size_t>;
-
-struct Control final : LoopControl {
-  bool stop = false;
-  int begins = 0;
-  bool stopping() const noexcept override {
-    return stop;
-  }
-  void range_begins() override {
-    ++begins;
-  }
-};
 
 /// What all copies of a data set see.
 struct Shared {

@@ -1,3 +1,4 @@
+#include <state/cursor_support.hpp>
 #include <support/catch.hpp>
 
 #include <holdfast/state/epoch_cursor.hpp>
@@ -6,17 +7,6 @@ using namespace holdfast;
 using namespace holdfast::test;
 
 // The rules of ranges are tested with samples: sample_cursor_test.cpp.
-
-namespace {
-
-struct Control final : LoopControl {
-  bool stopping() const noexcept override {
-    return false;
-  }
-  void range_begins() override {}
-};
-
-} // namespace
 
 TEST_CASE("epoch cursor: an end that shows when it comes", "[state]") {
   Control control;

@@ -51,8 +51,9 @@ class LoadOptions {
 
   /// Where tensors go that the object does not have yet (an undefined tensor as
   /// a part): "cpu", "cuda:0". By default where they were saved, or the host
-  /// where that device is not there. One that is not there is an
-  /// `invalid_argument` here. Tensors that are there stay on their device.
+  /// where that device is not there. `load()` throws `invalid_argument` where a
+  /// device that is not there would be needed; the `load()` of LibTorch's
+  /// objects whether or not it is. Tensors that are there stay on their device.
   LoadOptions& device(std::string device);
 
   /// Uses a checkpoint that is damaged or incomplete, if its manifest is

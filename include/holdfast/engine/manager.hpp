@@ -81,8 +81,9 @@ class Manager {
   /// Takes the directory, and puts the newest valid checkpoint of the current
   /// line into all parts; a fresh start where there is no trace of a former
   /// run. All or nothing: if it throws, no live object has changed - but for
-  /// what an object's own `on_restored()` throws, which is called when all
-  /// have. Also runs a trial capture, so that what cannot be saved is said now.
+  /// what an object's own `on_restored()` or an `Options::on_safe_point`
+  /// handler throws, which are called when all have. Also runs a trial capture,
+  /// so that what cannot be saved is said now.
   ResumeReport resume();
 
   /// Goes back to `checkpoint`, a checkpoint of this directory (its path or

@@ -18,12 +18,12 @@ namespace holdfast {
 /// sign that something the loop needs was not restored (`metric_jump`).
 class MetricWatch {
  public:
-  /// Metrics that get better as they grow; all others as they fall.
-  void set_rules(const std::vector<KeepBest>& rules);
-
-  /// Takes one step's metrics. Returns what is to be said about them, a line
-  /// each: once a metric and resume at most.
-  [[nodiscard]] std::vector<std::string> add(const Metrics& metrics);
+  /// Takes one step's metrics; `rules` tell which of them get better as they
+  /// grow (`best_of`). Returns what is to be said about them, a line each: once
+  /// a metric and resume at most.
+  [[nodiscard]] std::vector<std::string> add(
+      const Metrics& metrics,
+      const std::vector<KeepBest>& rules = {});
 
   [[nodiscard]] Value to_value() const;
   /// Goes on from a saved history, and watches what comes next.
@@ -39,7 +39,6 @@ class MetricWatch {
     std::vector<double> since;
     bool watched = false;
   };
-  std::map<std::string, Best> better_;
   std::map<std::string, Series> series_;
 };
 

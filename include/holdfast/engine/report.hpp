@@ -24,6 +24,9 @@ struct PassedOver {
   bool quarantined = false;
 };
 
+/// "ckpt-000026-step-13000: damaged: <reason>"
+[[nodiscard]] std::string to_string(const PassedOver& other);
+
 /// A part that was put back.
 struct RestoredPart {
   std::string name;

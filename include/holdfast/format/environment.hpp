@@ -28,6 +28,8 @@ struct Environment {
   std::map<std::string, Entry> entries;
 
   void set(std::string name, std::string value, Severity severity);
+  /// The same, unless `value` is empty: nothing is known then.
+  void set_known(std::string name, std::string value, Severity severity);
 };
 
 struct EnvironmentDifference {

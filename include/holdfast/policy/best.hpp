@@ -29,6 +29,12 @@ struct KeepBest {
     double value,
     std::optional<double> former) noexcept;
 
+/// Which way `metric` gets better: as its last rule says, or the lower the
+/// better where it has none.
+[[nodiscard]] Best best_of(
+    const std::vector<KeepBest>& rules,
+    const std::string& metric) noexcept;
+
 } // namespace holdfast
 
 #if HOLDFAST_HEADER_ONLY

@@ -7,7 +7,6 @@
 #include <holdfast/state/sample_cursor.hpp>
 #include <holdfast/state/sample_order.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -168,8 +167,7 @@ class SampleSource {
       return;
     }
     const std::size_t place = cursor_.handed_out();
-    const std::size_t samples =
-        std::min(options().batch_size(), cursor_.end() - place);
+    const std::size_t samples = cursor_.batch_size_at(place);
     if (options().workers() == 0) {
       batch.emplace(detail::get_batch(dataset_, request_at(place)));
     } else {
@@ -225,7 +223,7 @@ class SampleSource {
   void give_jobs() {
     while (jobs_.size() < options().max_jobs() && jobs_end_ < cursor_.end()) {
       jobs_.give(Owned<Job>(new Fetch(request_at(jobs_end_))));
-      jobs_end_ += std::min(options().batch_size(), cursor_.end() - jobs_end_);
+      jobs_end_ += cursor_.batch_size_at(jobs_end_);
     }
   }
 

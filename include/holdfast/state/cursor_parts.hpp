@@ -14,6 +14,14 @@
 
 namespace holdfast::detail {
 
+/// Where a restore moves an epoch cursor to.
+struct CursorPlace {
+  std::int64_t epoch = 0;
+  std::size_t position = 0;
+  bool ended = false; ///< Only the empty range is left of this epoch.
+  std::string remark;
+};
+
 /// What the parts of all epoch cursors share.
 class CursorPart : public Part {
  public:
@@ -34,19 +42,10 @@ class CursorPart : public Part {
   }
 
  protected:
-  /// Where a restore moves the cursor to.
-  struct Place {
-    std::int64_t epoch = 0;
-    std::size_t position = 0;
-    bool ended = false; ///< Only the empty range is left of this epoch.
-    std::string remark;
-  };
-
   /// Of every cursor: epoch and position, and whether the epoch was cut.
   void add_place(Values& values) const;
-  [[nodiscard]] std::unique_ptr<Restore> move_to(Place place);
+  [[nodiscard]] std::unique_ptr<Restore> move_to(CursorPlace place);
 
- private:
   EpochCursor& cursor_;
 };
 
@@ -59,7 +58,7 @@ class EpochCursorPart final : public CursorPart {
  public:
   /// `stream_size`: samples that a stream is thought to have; 0: unknown.
   explicit EpochCursorPart(EpochCursor& cursor, std::size_t stream_size = 0)
-      : CursorPart(cursor), cursor_(cursor), stream_size_(stream_size) {}
+      : CursorPart(cursor), stream_size_(stream_size) {}
 
   [[nodiscard]] std::string kind() const override {
     return is_stream() ? "stream" : "data";
@@ -75,7 +74,6 @@ class EpochCursorPart final : public CursorPart {
     return cursor_.epoch_size() == EpochCursor::kUnknown;
   }
 
-  EpochCursor& cursor_;
   std::size_t stream_size_;
 };
 
@@ -89,7 +87,7 @@ class EpochCursorPart final : public CursorPart {
 class SampleCursorPart final : public CursorPart {
  public:
   explicit SampleCursorPart(SampleCursor& cursor)
-      : CursorPart(cursor), cursor_(cursor) {}
+      : CursorPart(cursor), samples_(cursor) {}
 
   [[nodiscard]] std::string kind() const override {
     return "data";
@@ -101,7 +99,7 @@ class SampleCursorPart final : public CursorPart {
       Mismatches& mismatches) override;
 
  private:
-  SampleCursor& cursor_;
+  SampleCursor& samples_;
 };
 
 template <>

@@ -36,6 +36,8 @@ class SampleCursor final : public EpochCursor {
   /// Indices of the next batch; empty at the end of the range, which then is
   /// over. Does not move anything else.
   [[nodiscard]] std::vector<std::size_t> next(std::uint64_t range);
+  /// Samples of the batch that begins at `place` of this epoch.
+  [[nodiscard]] std::size_t batch_size_at(std::size_t place) const noexcept;
   /// Indices of the batch that begins at `place` of this epoch: a multiple of
   /// the batch size, before `end()`.
   [[nodiscard]] std::vector<std::size_t> batch_at(std::size_t place);

@@ -91,8 +91,7 @@ HOLDFAST_INLINE std::string LoadReport::to_string() const {
     }
   }
   for (const PassedOver& other : passed_over) {
-    text += "\n  passed over " + other.name + ": " +
-        holdfast::to_string(other.verdict) + ": " + other.reason;
+    text += "\n  passed over " + holdfast::to_string(other);
   }
   for (const std::string& note : notes) {
     text += "\n  note: " + note;

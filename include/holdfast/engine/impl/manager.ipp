@@ -44,9 +44,7 @@ struct Manager::State final : LoopControl {
       : manager(its_manager),
         directory(std::move(path)),
         settings(options.resolve()),
-        fork(fork_generation()) {
-    watch.set_rules(settings.retention.best);
-  }
+        fork(fork_generation()) {}
 
   // What was given.
   Manager& manager;
@@ -279,7 +277,8 @@ HOLDFAST_INLINE void Manager::step(const Metrics& metrics) {
   ++state.progress.step;
   ++state.progress.batch;
   state.means.add(metrics);
-  for (std::string& text : state.watch.add(metrics)) {
+  for (std::string& text :
+       state.watch.add(metrics, state.settings.retention.best)) {
     state.emit(Event::Kind::warning, "", std::move(text));
   }
   state.random_at_begin.reset();
@@ -386,13 +385,8 @@ HOLDFAST_INLINE std::optional<CheckpointInfo> Manager::latest() const {
 HOLDFAST_INLINE std::optional<CheckpointInfo> Manager::best(
     const std::string& metric) const {
   state_->require_resumed();
-  Best which = Best::lowest;
-  for (const KeepBest& rule : state_->settings.retention.best) {
-    if (rule.metric == metric) {
-      which = rule.best;
-    }
-  }
-  return state_->history->best(metric, which);
+  return state_->history->best(
+      metric, best_of(state_->settings.retention.best, metric));
 }
 
 HOLDFAST_INLINE std::vector<RetentionDecision> Manager::plan() const {

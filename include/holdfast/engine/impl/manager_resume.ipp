@@ -137,7 +137,6 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
 
   means = std::move(engine.means);
   watch = std::move(engine.watch);
-  watch.set_rules(settings.retention.best);
   last_save = engine.last_save;
   progress = manifest.progress;
   last_saved = manifest.progress;
@@ -167,10 +166,7 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
   for (const PassedOver& other : report.passed_over) {
     report.steps_lost = std::max(report.steps_lost, other.step - manifest.step);
     history->exclude(parse_name(other.name).sequence);
-    emit(
-        Event::Kind::passed_over,
-        other.name,
-        other.name + ": " + to_string(other.verdict) + ": " + other.reason);
+    emit(Event::Kind::passed_over, other.name, to_string(other));
   }
   report.differences = compare(manifest.environment, environment_now);
   report.parts = found.restore.restored();

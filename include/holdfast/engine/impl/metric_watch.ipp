@@ -29,15 +29,9 @@ HOLDFAST_INLINE std::string jump_text(
 
 } // namespace detail
 
-HOLDFAST_INLINE void MetricWatch::set_rules(
-    const std::vector<KeepBest>& rules) {
-  for (const KeepBest& rule : rules) {
-    better_[rule.metric] = rule.best;
-  }
-}
-
 HOLDFAST_INLINE std::vector<std::string> MetricWatch::add(
-    const Metrics& metrics) {
+    const Metrics& metrics,
+    const std::vector<KeepBest>& rules) {
   std::vector<std::string> said;
   for (const auto& metric : metrics.values()) {
     auto found = series_.find(metric.first);
@@ -55,11 +49,8 @@ HOLDFAST_INLINE std::vector<std::string> MetricWatch::add(
     if (!series.watched) {
       continue;
     }
-    const auto rule = better_.find(metric.first);
-    const auto jump = metric_jump(
-        rule == better_.end() ? Best::lowest : rule->second,
-        series.before,
-        series.since);
+    const auto jump =
+        metric_jump(best_of(rules, metric.first), series.before, series.since);
     if (jump) {
       said.push_back(
           detail::jump_text(metric.first, *jump, series.since.size()));

@@ -4,6 +4,7 @@
 
 #include <holdfast/base/scope_exit.hpp>
 #include <holdfast/base/text.hpp>
+#include <holdfast/state/checks.hpp>
 
 #include <algorithm>
 #include <utility>
@@ -14,16 +15,6 @@ namespace detail {
 
 HOLDFAST_INLINE bool is_reserved_part(const std::string& name) {
   return name == "rng";
-}
-
-/// The row-major bytes of a captured tensor, copied.
-HOLDFAST_INLINE Bytes copy_bytes(const TensorOut& tensor) {
-  const auto size = tensor_bytes(tensor.info.dtype, tensor.info.shape);
-  Bytes bytes(static_cast<std::size_t>(size.value_or(0)));
-  if (!bytes.empty()) {
-    tensor.source->copy_out(0, bytes.data(), bytes.size());
-  }
-  return bytes;
 }
 
 /// Small captured tensors that no longer alias anything.

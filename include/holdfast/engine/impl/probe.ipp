@@ -6,6 +6,7 @@
 #include <holdfast/format/dtype.hpp>
 #include <holdfast/format/json.hpp>
 #include <holdfast/io/checksum.hpp>
+#include <holdfast/state/checks.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -31,24 +32,16 @@ class ProbeRecorder {
       layout_ += std::to_string(dimension) + ",";
     }
     layout_ += "] ";
-    const std::uint64_t bytes =
-        tensor_bytes(tensor_info.dtype, tensor_info.shape).value_or(0);
-    Bytes copy;
-    const std::byte* data = tensor.source->data();
-    if (data == nullptr) {
-      copy.resize(static_cast<std::size_t>(bytes));
-      tensor.source->copy_out(0, copy.data(), copy.size());
-      data = copy.data();
-    }
-    hasher_.update(ByteView(data, static_cast<std::size_t>(bytes)));
+    const Bytes bytes = copy_bytes(tensor);
+    hasher_.update(ByteView(bytes.data(), bytes.size()));
 
     const std::uint64_t width = info(tensor_info.dtype).bits / 8;
-    const std::uint64_t count = width == 0 ? 0 : bytes / width;
+    const std::uint64_t count = width == 0 ? 0 : bytes.size() / width;
     const std::uint64_t taken = std::min(count, kProbeNumbers);
     for (std::uint64_t i = 0; i < taken; ++i) {
       const std::uint64_t element = i * (count / taken);
       const auto number =
-          element_value(tensor_info.dtype, data + element * width);
+          element_value(tensor_info.dtype, bytes.data() + element * width);
       if (number) {
         numbers_.push_back(*number);
       }

@@ -41,16 +41,6 @@ HOLDFAST_INLINE void record_variable(
   }
 }
 
-HOLDFAST_INLINE void record_text(
-    Environment& environment,
-    const char* name,
-    const std::string& text,
-    Severity severity) {
-  if (!text.empty()) {
-    environment.set(name, text, severity);
-  }
-}
-
 } // namespace detail
 
 HOLDFAST_INLINE Environment program_environment(const Machine& machine) {
@@ -60,24 +50,17 @@ HOLDFAST_INLINE Environment program_environment(const Machine& machine) {
   environment.set(
       "program.compiler", detail::compiler_text(), Severity::information);
   // OpenBLAS and oneDNN choose their kernels by it.
-  detail::record_text(
-      environment,
-      "machine.processor",
-      machine.processor,
-      Severity::breaks_bit_equality);
-  detail::record_text(
-      environment, "machine.system", machine.system, Severity::information);
-  detail::record_text(
-      environment,
-      "gpu.driver",
-      machine.gpu_driver,
-      Severity::may_change_speed);
+  environment.set_known(
+      "machine.processor", machine.processor, Severity::breaks_bit_equality);
+  environment.set_known(
+      "machine.system", machine.system, Severity::information);
+  environment.set_known(
+      "gpu.driver", machine.gpu_driver, Severity::may_change_speed);
   std::string gpus;
   for (const std::string& gpu : machine.gpus) {
     gpus += (gpus.empty() ? "" : ", ") + gpu;
   }
-  detail::record_text(
-      environment, "gpu.models", gpus, Severity::breaks_bit_equality);
+  environment.set_known("gpu.models", gpus, Severity::breaks_bit_equality);
   // Slurm tells these to every step of a job; PROCID only where srun started
   // the program.
   const bool by_srun = std::getenv("SLURM_PROCID") != nullptr;

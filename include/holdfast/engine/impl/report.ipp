@@ -8,6 +8,10 @@
 
 namespace holdfast {
 
+HOLDFAST_INLINE std::string to_string(const PassedOver& other) {
+  return other.name + ": " + to_string(other.verdict) + ": " + other.reason;
+}
+
 HOLDFAST_INLINE bool ResumeReport::exact() const noexcept {
   if (!position_known || !parts_exact || (checkpoint && !checkpoint->exact) ||
       (probe && probe->outcome != ProbeResult::Outcome::equal)) {
@@ -39,8 +43,7 @@ HOLDFAST_INLINE std::string ResumeReport::to_string() const {
     text = "fresh start in '" + directory + "'";
   }
   for (const PassedOver& other : passed_over) {
-    text += "\n  passed over " + other.name + ": " +
-        holdfast::to_string(other.verdict) + ": " + other.reason;
+    text += "\n  passed over " + holdfast::to_string(other);
     if (other.quarantined) {
       text += " (moved aside)";
     }

@@ -246,8 +246,7 @@ HOLDFAST_INLINE void throw_nothing_usable(
   } else {
     details.message = "no checkpoint can be used:";
     for (const PassedOver& other : passed_over) {
-      details.message += "\n  " + other.name + ": " + to_string(other.verdict) +
-          ": " + other.reason;
+      details.message += "\n  " + to_string(other);
     }
     details.message += "\n ";
   }

@@ -28,6 +28,15 @@ HOLDFAST_INLINE void Environment::set(
   entries[std::move(name)] = Entry{std::move(value), severity};
 }
 
+HOLDFAST_INLINE void Environment::set_known(
+    std::string name,
+    std::string value,
+    Severity severity) {
+  if (!value.empty()) {
+    set(std::move(name), std::move(value), severity);
+  }
+}
+
 HOLDFAST_INLINE std::vector<EnvironmentDifference> compare(
     const Environment& was,
     const Environment& is) {

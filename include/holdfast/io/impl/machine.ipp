@@ -26,14 +26,6 @@ HOLDFAST_INLINE std::string line_value(
   return {};
 }
 
-HOLDFAST_INLINE std::string system_text(const std::string& path) {
-  std::string text = read_system_text(path.c_str()).value_or("");
-  while (!text.empty() && text.back() == '\n') {
-    text.pop_back();
-  }
-  return text;
-}
-
 /// The first word that begins with a digit and has a point: "535.104.05".
 HOLDFAST_INLINE std::string version_in(const std::string& text) {
   for (std::size_t at = 0; at < text.size();) {

@@ -87,11 +87,7 @@ HOLDFAST_INLINE ProcessIdentity this_process() {
   if (::gethostname(host.data(), host.size() - 1) == 0) {
     identity.host = host.data();
   }
-  identity.boot_id =
-      detail::read_system_text("/proc/sys/kernel/random/boot_id").value_or("");
-  while (!identity.boot_id.empty() && identity.boot_id.back() == '\n') {
-    identity.boot_id.pop_back();
-  }
+  identity.boot_id = detail::system_text("/proc/sys/kernel/random/boot_id");
   std::array<char, 256> name_space = {};
   const ssize_t length =
       ::readlink("/proc/self/ns/pid", name_space.data(), name_space.size() - 1);

@@ -45,6 +45,15 @@ HOLDFAST_INLINE std::optional<std::string> read_system_text(const char* path) {
   return text;
 }
 
+/// The same without newlines at its end; empty where it cannot be read.
+HOLDFAST_INLINE std::string system_text(const std::string& path) {
+  std::string text = read_system_text(path.c_str()).value_or("");
+  while (!text.empty() && text.back() == '\n') {
+    text.pop_back();
+  }
+  return text;
+}
+
 /// Names in a folder of the system, sorted; none where it cannot be read.
 HOLDFAST_INLINE std::vector<std::string> system_folder(const char* path) {
   std::vector<std::string> names;

@@ -45,16 +45,6 @@ HOLDFAST_INLINE bool flushes_denormals() {
   return half == 0.0f;
 }
 
-HOLDFAST_INLINE void set_known(
-    Environment& environment,
-    const char* name,
-    std::string value,
-    Severity severity) {
-  if (!value.empty()) {
-    environment.set(name, std::move(value), severity);
-  }
-}
-
 // Flags that not every LibTorch has.
 template <class Context>
 auto record_deterministic_mkldnn(
@@ -100,23 +90,15 @@ HOLDFAST_INLINE void record_build(Environment& environment) {
   const auto severity = Severity::breaks_bit_equality;
   environment.set("libtorch.version", TORCH_VERSION, severity);
   const std::string config = at::show_config();
-  set_known(
-      environment,
+  environment.set_known(
       "libtorch.cpu_capability",
       text_after(config, "CPU capability usage"),
       severity);
-  set_known(
-      environment,
-      "libtorch.blas",
-      text_after(config, "BLAS_INFO", ",\n"),
-      severity);
-  set_known(
-      environment,
-      "libtorch.lapack",
-      text_after(config, "LAPACK_INFO", ",\n"),
-      severity);
-  set_known(
-      environment,
+  environment.set_known(
+      "libtorch.blas", text_after(config, "BLAS_INFO", ",\n"), severity);
+  environment.set_known(
+      "libtorch.lapack", text_after(config, "LAPACK_INFO", ",\n"), severity);
+  environment.set_known(
       "libtorch.compiler",
       text_after(config, "CXX_COMPILER", ",\n"),
       Severity::information);
@@ -135,16 +117,10 @@ HOLDFAST_INLINE void record_threads(Environment& environment) {
       std::to_string(at::get_num_interop_threads()),
       Severity::may_change_speed);
   const std::string info = at::get_parallel_info();
-  set_known(
-      environment,
-      "threads.mkl",
-      text_after(info, "mkl_get_max_threads()"),
-      severity);
-  set_known(
-      environment,
-      "threads.backend",
-      text_after(info, "ATen parallel backend"),
-      severity);
+  environment.set_known(
+      "threads.mkl", text_after(info, "mkl_get_max_threads()"), severity);
+  environment.set_known(
+      "threads.backend", text_after(info, "ATen parallel backend"), severity);
 }
 
 HOLDFAST_INLINE void record_flags(Environment& environment) {

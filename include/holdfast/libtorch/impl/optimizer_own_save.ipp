@@ -102,9 +102,7 @@ HOLDFAST_INLINE torch::serialize::InputArchive own_archive_of(
   const std::vector<at::Tensor> copies = tensors.take();
   for (std::size_t i = 0; i < copies.size(); ++i) {
     if (copies[i].defined()) {
-      Bytes bytes(copies[i].nbytes());
-      captured[i].source->copy_out(0, bytes.data(), bytes.size());
-      overwrite(copies[i], bytes.data());
+      overwrite(copies[i], copy_bytes(captured[i]).data());
     }
   }
   return archive;

@@ -67,93 +67,44 @@ class PlateauRestore final : public SchedulerRestore {
   PlateauState state_;
 };
 
-class PlateauPart final : public Part {
+class PlateauPart final : public SchedulerPart<Plateau> {
  public:
-  PlateauPart(ObjectRef<Plateau> scheduler, OwnState own)
-      : scheduler_(scheduler), own_(own) {}
+  using SchedulerPart::SchedulerPart;
 
   [[nodiscard]] std::string kind() const override {
     return "plateau scheduler";
   }
-  [[nodiscard]] Stage stage() const override {
-    Plateau* scheduler = scheduler_.get();
-    return scheduler != nullptr && own_state_of(*scheduler, own_)
-        ? Stage::user
-        : Stage::scheduler;
-  }
 
-  [[nodiscard]] State capture(const Names&) override {
-    Plateau& scheduler = object();
-    State state;
-    state.values["type"] = c10::demangle(typeid(scheduler).name());
-    state.values["best"] = scheduler.*member_of(PlateauBest{});
-    state.values["cooldown_counter"] = scheduler.*member_of(PlateauCooldown{});
-    state.values["num_bad_epochs"] = scheduler.*member_of(PlateauBadEpochs{});
-    state.values["last_epoch"] = scheduler.*member_of(PlateauLastEpoch{});
-    if (const OwnState own = own_state_of(scheduler, own_)) {
-      state.values["own_state"] = own.save();
-    }
-    return state;
+ private:
+  void save_base(Plateau& scheduler, Values& values) const override {
+    values["best"] = scheduler.*member_of(PlateauBest{});
+    values["cooldown_counter"] = scheduler.*member_of(PlateauCooldown{});
+    values["num_bad_epochs"] = scheduler.*member_of(PlateauBadEpochs{});
+    values["last_epoch"] = scheduler.*member_of(PlateauLastEpoch{});
   }
-
-  [[nodiscard]] std::unique_ptr<Restore> prepare(
-      const Saved& saved,
-      const Names&,
-      Mismatches& mismatches) override {
-    Plateau& scheduler = object();
-    const std::string type = c10::demangle(typeid(scheduler).name());
-    const auto saved_type = saved.values.find("type"); // Not in 0.1.0.
-    if (saved_type != saved.values.end() && saved_type->second != Value(type)) {
-      mismatches.push_back(
-          {ErrorCode::type_mismatch,
-           "type",
-           type,
-           saved_type->second.text("type")});
-      return nullptr;
-    }
+  [[nodiscard]] SchedulerRestore* restore_base(
+      Plateau& scheduler,
+      const Values& saved) const override {
     const auto integer = [&](const char* name) {
-      return at(saved.values, name).as<int>(name);
+      return at(saved, name).as<int>(name);
     };
-    auto* restore = new PlateauRestore(
+    return new PlateauRestore(
         scheduler,
         PlateauState{
-            at(saved.values, "best").as<float>("best"),
+            at(saved, "best").as<float>("best"),
             integer("cooldown_counter"),
             integer("num_bad_epochs"),
             integer("last_epoch")});
-    std::unique_ptr<Restore> owner(restore);
-    restore->prepare_own(
-        own_state_of(scheduler, own_), saved.values, mismatches);
-    return owner;
   }
-
-  void restored() override {
-    scheduler_.restored();
+  [[nodiscard]] bool is_plain(const Plateau& scheduler) const override {
+    return typeid(scheduler) == typeid(Plateau);
   }
-
-  [[nodiscard]] std::vector<std::string> notes() const override {
-    Plateau* scheduler = scheduler_.get();
-    if (scheduler == nullptr || own_state_of(*scheduler, own_) ||
-        typeid(*scheduler) == typeid(Plateau)) {
-      return {};
-    }
-    return {
-        "of " + c10::demangle(typeid(*scheduler).name()) +
-        " only what ReduceLROnPlateauScheduler keeps is saved: give it "
-        "save_state() and load_state() if it has state of its own"};
+  [[nodiscard]] const char* what_is_kept() const override {
+    return "what ReduceLROnPlateauScheduler keeps";
   }
-
- private:
-  Plateau& object() const {
-    Plateau* scheduler = scheduler_.get();
-    if (scheduler == nullptr) {
-      throw empty_scheduler_holder();
-    }
-    return *scheduler;
+  [[nodiscard]] bool has_type(const Values& saved) const override {
+    return saved.count("type") != 0; // Not in 0.1.0.
   }
-
-  ObjectRef<Plateau> scheduler_;
-  OwnState own_;
 };
 
 HOLDFAST_INLINE std::unique_ptr<Part> make_plateau_part(

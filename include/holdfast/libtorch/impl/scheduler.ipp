@@ -102,6 +102,95 @@ class SchedulerRestore : public Restore {
   bool swapped_ = false;
 };
 
+/// What the parts of both kinds of schedulers do: the members of LibTorch's
+/// class are the derived part's affair, the user's own state is not.
+template <class Scheduler>
+class SchedulerPart : public Part {
+ public:
+  SchedulerPart(ObjectRef<Scheduler> scheduler, OwnState own)
+      : scheduler_(scheduler), own_(own) {}
+
+  [[nodiscard]] Stage stage() const override {
+    Scheduler* scheduler = scheduler_.get();
+    return scheduler != nullptr && own_state_of(*scheduler, own_)
+        ? Stage::user
+        : Stage::scheduler;
+  }
+
+  [[nodiscard]] State capture(const Names&) override {
+    Scheduler& scheduler = object();
+    State state;
+    state.values["type"] = c10::demangle(typeid(scheduler).name());
+    save_base(scheduler, state.values);
+    if (const OwnState own = own_state_of(scheduler, own_)) {
+      state.values["own_state"] = own.save();
+    }
+    return state;
+  }
+
+  [[nodiscard]] std::unique_ptr<Restore> prepare(
+      const Saved& saved,
+      const Names&,
+      Mismatches& mismatches) override {
+    Scheduler& scheduler = object();
+    const std::string type = c10::demangle(typeid(scheduler).name());
+    if (has_type(saved.values)) {
+      const std::string& saved_type = at(saved.values, "type").text("type");
+      if (type != saved_type) {
+        mismatches.push_back(
+            {ErrorCode::type_mismatch, "type", type, saved_type});
+        return nullptr;
+      }
+    }
+    SchedulerRestore* const restore = restore_base(scheduler, saved.values);
+    std::unique_ptr<Restore> owner(restore);
+    restore->prepare_own(
+        own_state_of(scheduler, own_), saved.values, mismatches);
+    return owner;
+  }
+
+  void restored() override {
+    scheduler_.restored();
+  }
+
+  [[nodiscard]] std::vector<std::string> notes() const override {
+    Scheduler* scheduler = scheduler_.get();
+    if (scheduler == nullptr || own_state_of(*scheduler, own_) ||
+        is_plain(*scheduler)) {
+      return {};
+    }
+    return {
+        "of " + c10::demangle(typeid(*scheduler).name()) + " only " +
+        what_is_kept() +
+        " is saved: give it save_state() and load_state() if it has state of "
+        "its own"};
+  }
+
+ protected:
+  virtual void save_base(Scheduler& scheduler, Values& values) const = 0;
+  /// The caller owns it.
+  [[nodiscard]] virtual SchedulerRestore* restore_base(
+      Scheduler& scheduler,
+      const Values& saved) const = 0;
+  /// True for LibTorch's own types, of which that is everything.
+  [[nodiscard]] virtual bool is_plain(const Scheduler& scheduler) const = 0;
+  [[nodiscard]] virtual const char* what_is_kept() const = 0;
+  /// True unless the checkpoint may lack the type: then it is not compared.
+  [[nodiscard]] virtual bool has_type(const Values& saved) const = 0;
+
+ private:
+  Scheduler& object() const {
+    Scheduler* scheduler = scheduler_.get();
+    if (scheduler == nullptr) {
+      throw empty_scheduler_holder();
+    }
+    return *scheduler;
+  }
+
+  ObjectRef<Scheduler> scheduler_;
+  OwnState own_;
+};
+
 /// The step count, which LibTorch keeps protected.
 struct StepCountMember : torch::optim::LRScheduler {
   static unsigned& of(torch::optim::LRScheduler& scheduler) {
@@ -122,86 +211,41 @@ class StepCountRestore final : public SchedulerRestore {
   unsigned saved_;
 };
 
-class SchedulerPart final : public Part {
+class StepCountPart final : public SchedulerPart<torch::optim::LRScheduler> {
  public:
-  SchedulerPart(ObjectRef<torch::optim::LRScheduler> scheduler, OwnState own)
-      : scheduler_(scheduler), own_(own) {}
+  using Scheduler = torch::optim::LRScheduler;
+  using SchedulerPart::SchedulerPart;
 
   [[nodiscard]] std::string kind() const override {
     return "scheduler";
   }
-  [[nodiscard]] Stage stage() const override {
-    torch::optim::LRScheduler* scheduler = scheduler_.get();
-    return scheduler != nullptr && own_state_of(*scheduler, own_)
-        ? Stage::user
-        : Stage::scheduler;
-  }
-
-  [[nodiscard]] State capture(const Names&) override {
-    torch::optim::LRScheduler& scheduler = object();
-    State state;
-    state.values["type"] = c10::demangle(typeid(scheduler).name());
-    state.values["step_count"] = StepCountMember::of(scheduler);
-    if (const OwnState own = own_state_of(scheduler, own_)) {
-      state.values["own_state"] = own.save();
-    }
-    return state;
-  }
-
-  [[nodiscard]] std::unique_ptr<Restore> prepare(
-      const Saved& saved,
-      const Names&,
-      Mismatches& mismatches) override {
-    torch::optim::LRScheduler& scheduler = object();
-    const std::string type = c10::demangle(typeid(scheduler).name());
-    const std::string& saved_type = at(saved.values, "type").text("type");
-    if (type != saved_type) {
-      mismatches.push_back(
-          {ErrorCode::type_mismatch, "type", type, saved_type});
-      return nullptr;
-    }
-    auto* restore = new StepCountRestore(
-        StepCountMember::of(scheduler),
-        at(saved.values, "step_count").as<unsigned>("step_count"));
-    std::unique_ptr<Restore> owner(restore);
-    restore->prepare_own(
-        own_state_of(scheduler, own_), saved.values, mismatches);
-    return owner;
-  }
-
-  void restored() override {
-    scheduler_.restored();
-  }
-
-  [[nodiscard]] std::vector<std::string> notes() const override {
-    torch::optim::LRScheduler* scheduler = scheduler_.get();
-    if (scheduler == nullptr || own_state_of(*scheduler, own_) ||
-        typeid(*scheduler) == typeid(torch::optim::StepLR)) {
-      return {};
-    }
-    return {
-        "of " + c10::demangle(typeid(*scheduler).name()) +
-        " only the step count is saved: give it save_state() and load_state() "
-        "if it has state of its own"};
-  }
 
  private:
-  torch::optim::LRScheduler& object() const {
-    torch::optim::LRScheduler* scheduler = scheduler_.get();
-    if (scheduler == nullptr) {
-      throw empty_scheduler_holder();
-    }
-    return *scheduler;
+  void save_base(Scheduler& scheduler, Values& values) const override {
+    values["step_count"] = StepCountMember::of(scheduler);
   }
-
-  ObjectRef<torch::optim::LRScheduler> scheduler_;
-  OwnState own_;
+  [[nodiscard]] SchedulerRestore* restore_base(
+      Scheduler& scheduler,
+      const Values& saved) const override {
+    return new StepCountRestore(
+        StepCountMember::of(scheduler),
+        at(saved, "step_count").as<unsigned>("step_count"));
+  }
+  [[nodiscard]] bool is_plain(const Scheduler& scheduler) const override {
+    return typeid(scheduler) == typeid(torch::optim::StepLR);
+  }
+  [[nodiscard]] const char* what_is_kept() const override {
+    return "the step count";
+  }
+  [[nodiscard]] bool has_type(const Values&) const override {
+    return true;
+  }
 };
 
 HOLDFAST_INLINE std::unique_ptr<Part> make_scheduler_part(
     ObjectRef<torch::optim::LRScheduler> scheduler,
     OwnState own) {
-  return std::unique_ptr<Part>(new SchedulerPart(scheduler, own));
+  return std::unique_ptr<Part>(new StepCountPart(scheduler, own));
 }
 
 } // namespace holdfast::detail

@@ -21,4 +21,16 @@ HOLDFAST_INLINE bool is_better(
   return best == Best::lowest ? value < bar : value > bar;
 }
 
+HOLDFAST_INLINE Best best_of(
+    const std::vector<KeepBest>& rules,
+    const std::string& metric) noexcept {
+  Best best = Best::lowest;
+  for (const KeepBest& rule : rules) {
+    if (rule.metric == metric) {
+      best = rule.best;
+    }
+  }
+  return best;
+}
+
 } // namespace holdfast

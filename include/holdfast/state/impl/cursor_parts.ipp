@@ -59,32 +59,21 @@ HOLDFAST_INLINE std::string count_of_samples(std::uint64_t count) {
 
 class CursorRestore final : public Restore {
  public:
-  CursorRestore(
-      EpochCursor& cursor,
-      std::int64_t epoch,
-      std::size_t position,
-      bool ended,
-      std::string remark)
-      : cursor_(cursor),
-        epoch_(epoch),
-        position_(position),
-        ended_(ended),
-        remark_(std::move(remark)) {}
+  CursorRestore(EpochCursor& cursor, CursorPlace place)
+      : cursor_(cursor), place_(std::move(place)) {}
 
   void apply(const std::vector<const std::byte*>&) override {
-    if (ended_) {
-      cursor_.restore_ended(epoch_, position_, std::move(remark_));
+    if (place_.ended) {
+      cursor_.restore_ended(
+          place_.epoch, place_.position, std::move(place_.remark));
     } else {
-      cursor_.restore(epoch_, position_, std::move(remark_));
+      cursor_.restore(place_.epoch, place_.position, std::move(place_.remark));
     }
   }
 
  private:
   EpochCursor& cursor_;
-  std::int64_t epoch_;
-  std::size_t position_;
-  bool ended_;
-  std::string remark_;
+  CursorPlace place_;
 };
 
 HOLDFAST_INLINE void CursorPart::add_place(Values& values) const {
@@ -95,13 +84,9 @@ HOLDFAST_INLINE void CursorPart::add_place(Values& values) const {
   }
 }
 
-HOLDFAST_INLINE std::unique_ptr<Restore> CursorPart::move_to(Place place) {
-  return std::unique_ptr<Restore>(new CursorRestore(
-      cursor_,
-      place.epoch,
-      place.position,
-      place.ended,
-      std::move(place.remark)));
+HOLDFAST_INLINE std::unique_ptr<Restore> CursorPart::move_to(
+    CursorPlace place) {
+  return std::unique_ptr<Restore>(new CursorRestore(cursor_, std::move(place)));
 }
 
 HOLDFAST_INLINE State EpochCursorPart::capture(const Names&) {
@@ -125,7 +110,7 @@ HOLDFAST_INLINE std::unique_ptr<Restore> EpochCursorPart::prepare(
     required.emplace_back("epoch_size");
   }
   check_names(saved, std::move(required), {"ended"}, mismatches);
-  Place place;
+  CursorPlace place;
   std::size_t epoch_size = cursor_.epoch_size();
   read_value(saved, "epoch", place.epoch, mismatches);
   read_value(saved, "position", place.position, mismatches);
@@ -210,14 +195,14 @@ read_sample_cursor(const Saved& saved, Mismatches& mismatches) {
 }
 
 HOLDFAST_INLINE State SampleCursorPart::capture(const Names&) {
-  const DataLoaderOptions& options = cursor_.options();
+  const DataLoaderOptions& options = samples_.options();
   State state;
   add_place(state.values);
   const auto add = [&](const char* name, Value value) {
     state.values.emplace(name, std::move(value));
   };
   add("seed", Value(options.seed()));
-  add("data_size", Value(cursor_.data_size()));
+  add("data_size", Value(samples_.data_size()));
   add("batch_size", Value(options.batch_size()));
   add("drop_last", Value(options.drop_last()));
   add("shuffle", Value(options.shuffle()));
@@ -283,8 +268,8 @@ HOLDFAST_INLINE std::unique_ptr<Restore> SampleCursorPart::prepare(
   const bool at_start = read.position == 0 && !read.ended;
   const bool at_end = read.position == saved_end || read.ended;
 
-  const DataLoaderOptions& options = cursor_.options();
-  DataDifference data = compare_data(cursor_, read);
+  const DataLoaderOptions& options = samples_.options();
+  DataDifference data = compare_data(samples_, read);
   const bool other_data = !data.mismatches.empty();
   if (other_data && options.on_data_change() == DataChange::error) {
     for (const Mismatch& mismatch : data.mismatches) {
@@ -356,7 +341,7 @@ HOLDFAST_INLINE std::unique_ptr<Restore> SampleCursorPart::prepare(
     return nullptr;
   }
 
-  Place place;
+  CursorPlace place;
   place.epoch = read.epoch;
   place.position = static_cast<std::size_t>(read.position);
   place.ended = read.ended || (!at_start && (other_data || other_batches));

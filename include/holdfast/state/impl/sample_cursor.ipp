@@ -15,8 +15,8 @@ namespace detail {
 
 HOLDFAST_INLINE std::uint64_t EpochShape::samples() const noexcept {
   const std::uint64_t tail = data_size % world_size;
-  const std::uint64_t own = data_size / world_size +
-      (allow_duplicates && data_size != 0 && tail != 0 ? 1 : 0);
+  const std::uint64_t own =
+      data_size / world_size + (allow_duplicates && tail != 0 ? 1 : 0);
   return drop_last ? own - own % batch_size : own;
 }
 
@@ -90,9 +90,14 @@ HOLDFAST_INLINE std::vector<std::size_t> SampleCursor::next(
   return batch_at(handed_out());
 }
 
+HOLDFAST_INLINE std::size_t SampleCursor::batch_size_at(
+    std::size_t place) const noexcept {
+  return std::min(end() - place, options_.batch_size());
+}
+
 HOLDFAST_INLINE std::vector<std::size_t> SampleCursor::batch_at(
     std::size_t place) {
-  return indices(place, std::min(end() - place, options_.batch_size()));
+  return indices(place, batch_size_at(place));
 }
 
 HOLDFAST_INLINE std::vector<std::size_t> SampleCursor::consumed() {

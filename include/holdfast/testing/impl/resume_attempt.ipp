@@ -55,8 +55,7 @@ HOLDFAST_INLINE detail::Trace ResumeChecker::attempt(
         "no safe point for " + std::to_string(options_.time_limit_) +
             " s: see time_limit(); a forked child may wait for a thread that "
             "it has not, in_new_processes() has all");
-    result_.at =
-        trace.points.empty() ? Progress() : progress_of(trace.points.back());
+    result_.at = last_progress(trace);
     return trace;
   }
   const ChildProcess::End& end = child.end();
@@ -71,8 +70,7 @@ HOLDFAST_INLINE detail::Trace ResumeChecker::attempt(
             : "its process ended by itself, with status " +
                 std::to_string(end.status) +
                 (trace.points.empty() ? ", before it came to the loop" : ""));
-    result_.at =
-        trace.points.empty() ? Progress() : progress_of(trace.points.back());
+    result_.at = last_progress(trace);
   }
   return trace;
 }

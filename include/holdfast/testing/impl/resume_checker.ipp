@@ -108,6 +108,8 @@ class ResumeChecker {
   void fail_of(const detail::Trace& trace, const std::string& name);
 
   [[nodiscard]] static Progress progress_of(const Values& point);
+  /// At the last safe point that was seen.
+  [[nodiscard]] static Progress last_progress(const detail::Trace& trace);
   [[nodiscard]] static Progress position_at(
       const std::vector<Values>& points,
       std::size_t i);

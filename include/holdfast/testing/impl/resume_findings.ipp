@@ -232,8 +232,7 @@ HOLDFAST_INLINE void ResumeChecker::fail_of(
         "no resume() was seen: give the manager run.directory() and "
         "run.options(...)");
   }
-  result_.at =
-      trace.points.empty() ? Progress() : progress_of(trace.points.back());
+  result_.at = last_progress(trace);
 }
 
 HOLDFAST_INLINE Progress ResumeChecker::progress_of(const Values& point) {
@@ -244,6 +243,11 @@ HOLDFAST_INLINE Progress ResumeChecker::progress_of(const Values& point) {
   progress.step = numbers[2].as<std::int64_t>();
   progress.samples = holdfast::at(point, "samples").as<std::int64_t>();
   return progress;
+}
+
+HOLDFAST_INLINE Progress
+ResumeChecker::last_progress(const detail::Trace& trace) {
+  return trace.points.empty() ? Progress() : progress_of(trace.points.back());
 }
 
 HOLDFAST_INLINE Progress
