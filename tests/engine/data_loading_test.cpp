@@ -207,6 +207,27 @@ TEST_CASE("data loading: a load tells which samples were used", "[data]") {
       Indices(seen.samples.begin(), seen.samples.begin() + 9));
 }
 
+TEST_CASE("data loading: a load tells what a stream gives up", "[data]") {
+  const Disk disk = new_disk();
+  {
+    Seen seen;
+    auto loader = make_data_loader(Stream(), 3);
+    train(disk, loader, 5, seen); // the 1st of epoch 1
+  }
+  auto loader = make_data_loader(Stream(), 3);
+  PartSet parts;
+  parts.add("data", make_part(loader));
+  ManualClock clock;
+  for (const int step : {2, 3}) {
+    CHECK(
+        load(checkpoint_path(step), parts, *disk, clock).notes ==
+        std::vector<std::string>{
+            "data: a stream cannot seek: what epoch 0 had left after " +
+            std::to_string(3 * step) +
+            " samples is given up, and epoch 1 begins at its start"});
+  }
+}
+
 TEST_CASE("data loading: a cursor among a type's members", "[data]") {
   const Disk disk = new_disk();
   {

@@ -118,6 +118,9 @@ class Error : public std::runtime_error {
     std::string message,
     std::string found = {});
 
+/// What the exception that is being handled says.
+[[nodiscard]] std::string current_exception_text();
+
 } // namespace holdfast
 
 #if HOLDFAST_HEADER_ONLY

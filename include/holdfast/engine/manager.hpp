@@ -62,11 +62,13 @@ class Manager {
   ///     });
   ///
   /// It returns anything that can be a part: a tensor, a number, a vector. It
-  /// may draw random numbers, which are put back; all else it must leave as it
-  /// was. What it throws at a save, `save()` and `step()` throw. `tolerance`
-  /// says what is close, in parts of the output's largest number. One probe,
-  /// given before `resume()`, which calls it on the objects as they are first,
-  /// so that a probe that cannot work is said then.
+  /// may draw from generators that are parts, or of which a part consists;
+  /// those are put back. All else it must leave as it was, a generator that is
+  /// one of several members of an object included. `tolerance` says what is
+  /// close, in parts of the output's largest number. One probe, given before
+  /// `resume()`, which calls it on the objects as they are first and throws
+  /// what it throws. Where it throws at a save later, the save goes on without
+  /// it, with a warning.
   template <class Output>
   void probe(Output output, double tolerance = 1e-3) {
     set_probe(

@@ -16,6 +16,9 @@ struct NamedPart {
   std::unique_ptr<Part> part;
 };
 
+/// Appends the part's notes, each after its name.
+void append_notes(const NamedPart& named_part, std::vector<std::string>& notes);
+
 /// The parts of a run, in the order they were added.
 class PartSet {
  public:

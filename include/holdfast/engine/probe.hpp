@@ -25,8 +25,9 @@ struct ProbeResult {
 [[nodiscard]] const char* to_string(ProbeResult::Outcome outcome) noexcept;
 
 /// What is kept of a probe's output: a digest of all of it, its names, dtypes
-/// and shapes, and numbers from it (64 of each tensor, evenly spaced), so that
-/// a later output can be told to be close. Captures `output`, whose tensors
+/// and shapes, and numbers from it (64 of each tensor and array, evenly
+/// spaced), so that a later output can be told to be close. A tensor's device
+/// and flags are no part of it. Captures `output`, whose tensors
 /// must not change meanwhile.
 [[nodiscard]] Value record_probe(Part& output);
 

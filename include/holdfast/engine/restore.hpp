@@ -48,8 +48,9 @@ class PreparedRestore {
   /// The engine's own values.
   [[nodiscard]] const Values& engine() const noexcept;
   [[nodiscard]] const std::vector<RestoredPart>& restored() const noexcept;
-  /// Of a load: what became of each tensor, and remarks.
+  /// Of a load: what became of each tensor.
   [[nodiscard]] const std::vector<TensorFate>& fates() const noexcept;
+  /// Remarks; after `apply()` those of the restored parts, too.
   [[nodiscard]] const std::vector<std::string>& notes() const noexcept;
 
  private:

@@ -116,4 +116,14 @@ HOLDFAST_INLINE void throw_invalid_argument(
   throw Error(ErrorCode::invalid_argument, std::move(details));
 }
 
+HOLDFAST_INLINE std::string current_exception_text() {
+  try {
+    throw;
+  } catch (const std::exception& error) {
+    return error.what();
+  } catch (...) {
+    return "an exception that is no std::exception";
+  }
+}
+
 } // namespace holdfast

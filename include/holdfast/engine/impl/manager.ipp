@@ -199,6 +199,7 @@ struct Manager::State final : LoopControl {
 
   // engine/impl/manager_probe.ipp
   [[nodiscard]] Value run_probe();
+  [[nodiscard]] Value probe_at_save();
   [[nodiscard]] std::optional<ProbeResult> check_probe(const Value& was);
 
   // engine/impl/manager_save.ipp

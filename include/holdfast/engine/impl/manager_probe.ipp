@@ -23,6 +23,20 @@ HOLDFAST_INLINE Value Manager::State::run_probe() {
   }
 }
 
+/// Null where it fails: what it would say later is worth less than the save.
+HOLDFAST_INLINE Value Manager::State::probe_at_save() {
+  try {
+    return run_probe();
+  } catch (...) {
+    emit(
+        Event::Kind::warning,
+        "",
+        "the probe failed, so this save is without one: " +
+            current_exception_text());
+    return Value();
+  }
+}
+
 /// After a restore, from which there is no way back: a probe that throws is
 /// one that differs.
 HOLDFAST_INLINE std::optional<ProbeResult> Manager::State::check_probe(
@@ -33,10 +47,8 @@ HOLDFAST_INLINE std::optional<ProbeResult> Manager::State::check_probe(
   ProbeResult result;
   try {
     result = compare_probes(was, run_probe(), probe_tolerance);
-  } catch (const std::exception& error) {
-    result.text = std::string("failed: ") + error.what();
   } catch (...) {
-    result.text = "failed with an exception that is no std::exception";
+    result.text = "failed: " + current_exception_text();
   }
   return result;
 }

@@ -87,9 +87,7 @@ HOLDFAST_INLINE ResumeReport Manager::State::new_report() const {
   report.directory = directory;
   report.line = line;
   for (const NamedPart& named_part : parts.all()) {
-    for (const std::string& note : named_part.part->notes()) {
-      report.notes.push_back(named_part.name + ": " + note);
-    }
+    append_notes(named_part, report.notes);
     report.parts_exact = report.parts_exact && named_part.part->exact();
   }
   return report;

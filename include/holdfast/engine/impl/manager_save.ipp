@@ -41,7 +41,7 @@ HOLDFAST_INLINE Manifest Manager::State::manifest(
 
 HOLDFAST_INLINE SaveHandle
 Manager::State::save(const Metrics& metrics, std::vector<std::string> reasons) {
-  Value probed = run_probe();
+  Value probed = probe_at_save();
   const std::vector<CapturedPart> captured = capture(parts);
   const CheckpointPlan plan = plan_checkpoint(captured);
   // Counts from the attempt on: a full disk is not met again at every step.
@@ -49,15 +49,6 @@ Manager::State::save(const Metrics& metrics, std::vector<std::string> reasons) {
   auto result = std::make_shared<SaveHandle::Result>();
   std::uint64_t sequence = 0;
   std::string name;
-  const auto fail = [&](const char* what) {
-    ++failures;
-    result->error = std::current_exception();
-    last_error = result->error;
-    if (sequence != 0) {
-      history->exclude(sequence); // if it is there, it is unconfirmed
-    }
-    emit(Event::Kind::save_failed, "", what);
-  };
   try {
     // What compression leaves is not known before; only the margin is asked
     // for.
@@ -73,10 +64,14 @@ Manager::State::save(const Metrics& metrics, std::vector<std::string> reasons) {
         settings.compression);
     name = committed.name;
     result->path = root->path() + "/" + name;
-  } catch (const std::exception& error) {
-    fail(error.what());
   } catch (...) {
-    fail("an exception that is no std::exception");
+    ++failures;
+    result->error = std::current_exception();
+    last_error = result->error;
+    if (sequence != 0) {
+      history->exclude(sequence); // if it is there, it is unconfirmed
+    }
+    emit(Event::Kind::save_failed, "", current_exception_text());
   }
   if (!result->error) {
     failures = 0;

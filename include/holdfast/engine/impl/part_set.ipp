@@ -83,6 +83,14 @@ HOLDFAST_INLINE void put_back(
 
 } // namespace detail
 
+HOLDFAST_INLINE void append_notes(
+    const NamedPart& named_part,
+    std::vector<std::string>& notes) {
+  for (const std::string& note : named_part.part->notes()) {
+    notes.push_back(named_part.name + ": " + note);
+  }
+}
+
 HOLDFAST_INLINE void PartSet::add(
     std::string name,
     std::unique_ptr<Part> part) {

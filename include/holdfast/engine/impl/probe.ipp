@@ -19,7 +19,7 @@ namespace holdfast {
 
 namespace detail {
 
-inline constexpr std::uint64_t kProbeNumbers = 64; // of each tensor
+inline constexpr std::uint64_t kProbeNumbers = 64; // of each sequence
 
 /// Takes up what an output consists of.
 class ProbeRecorder {
@@ -27,52 +27,37 @@ class ProbeRecorder {
   void add(const TensorOut& tensor) {
     const TensorInfo& tensor_info = tensor.info;
     layout_ += tensor_info.name + " " +
-        std::string(info(tensor_info.dtype).name) + " [";
-    for (const std::int64_t dimension : tensor_info.shape) {
-      layout_ += std::to_string(dimension) + ",";
-    }
-    layout_ += "] ";
+        std::string(info(tensor_info.dtype).name) + " " +
+        shape_text(tensor_info.shape) + " ";
     const Bytes bytes = copy_bytes(tensor);
     hasher_.update(ByteView(bytes.data(), bytes.size()));
 
     const std::uint64_t width = info(tensor_info.dtype).bits / 8;
-    const std::uint64_t count = width == 0 ? 0 : bytes.size() / width;
-    const std::uint64_t taken = std::min(count, kProbeNumbers);
-    for (std::uint64_t i = 0; i < taken; ++i) {
-      const std::uint64_t element = i * (count / taken);
+    for_some(width == 0 ? 0 : bytes.size() / width, [&](std::size_t element) {
       const auto number =
           element_value(tensor_info.dtype, bytes.data() + element * width);
       if (number) {
         numbers_.push_back(*number);
       }
-    }
+    });
   }
 
-  /// Reals are numbers to compare; whatever else must be the same.
-  void add(const std::string& name, const Value& value) {
-    layout_ += name + " ";
-    switch (value.kind()) {
-      case Value::Kind::real:
-        numbers_.push_back(value);
-        break;
-      case Value::Kind::array:
-        for (const Value& item : value.array()) {
-          add("-", item);
-        }
-        break;
-      case Value::Kind::object:
-        for (const auto& member : value.object()) {
-          add(member.first, member.second);
-        }
-        break;
-      default:
-        layout_ += to_json(value) + " ";
-        return;
+  /// What a tensor was captured with, device and flags, is no output.
+  void add_values(const std::string& kind, const Values& values) {
+    layout_ += kind + " ";
+    if (kind == "tensor") {
+      return;
     }
-    layout_ += std::string(holdfast::to_string(value.kind())) + " ";
-    if (value.kind() == Value::Kind::real) {
-      const std::string text = to_json(value);
-      hasher_.update(ByteView(std::string_view(text)));
+    for (const auto& [name, value] : values) {
+      layout_ += name + " ";
+      if (is_member(value)) {
+        const Values& member = value.object();
+        add_values(at(member, "kind").text(), at(member, "values").object());
+      } else {
+        const std::string text = to_json(value);
+        hasher_.update(ByteView(std::string_view(text)));
+        add(value);
+      }
     }
   }
 
@@ -86,6 +71,62 @@ class ProbeRecorder {
   }
 
  private:
+  /// Calls `use` with up to `kProbeNumbers` indices below `count`.
+  template <class Use>
+  static void for_some(std::uint64_t count, Use use) {
+    const std::uint64_t taken = std::min(count, kProbeNumbers);
+    for (std::uint64_t i = 0; i < taken; ++i) {
+      use(static_cast<std::size_t>(i * (count / taken)));
+    }
+  }
+
+  /// A member of an object of several, as the object captures it.
+  static bool is_member(const Value& value) {
+    if (value.kind() != Value::Kind::object || value.object().size() != 2) {
+      return false;
+    }
+    const Values& record = value.object();
+    const auto kind = record.find("kind");
+    const auto values = record.find("values");
+    return kind != record.end() && values != record.end() &&
+        kind->second.kind() == Value::Kind::text &&
+        values->second.kind() == Value::Kind::object;
+  }
+
+  static double nearest_double(const Value& integer) {
+    try {
+      return static_cast<double>(integer.as<std::int64_t>());
+    } catch (const Error&) { // beyond its range
+      return static_cast<double>(integer.as<std::uint64_t>());
+    }
+  }
+
+  void add(const Value& value) {
+    layout_ += std::string(holdfast::to_string(value.kind())) + " ";
+    switch (value.kind()) {
+      case Value::Kind::real:
+        numbers_.push_back(value);
+        break;
+      case Value::Kind::integer: // as in a tensor
+        numbers_.push_back(nearest_double(value));
+        break;
+      case Value::Kind::array: {
+        const Value::Array& items = value.array();
+        layout_ += "[" + std::to_string(items.size()) + "] ";
+        for_some(items.size(), [&](std::size_t i) { add(items[i]); });
+        break;
+      }
+      case Value::Kind::object:
+        for (const auto& [name, member] : value.object()) {
+          layout_ += name + " ";
+          add(member);
+        }
+        break;
+      default:
+        break;
+    }
+  }
+
   Hasher hasher_;
   std::string layout_;
   Value::Array numbers_;
@@ -133,10 +174,7 @@ HOLDFAST_INLINE Value record_probe(Part& output) {
   for (const TensorOut& tensor : state.tensors) {
     recorder.add(tensor);
   }
-  const std::string kind = output.kind();
-  if (kind != "tensor") { // whose values are its device and flags
-    recorder.add(kind, Value(state.values));
-  }
+  recorder.add_values(output.kind(), state.values);
   return std::move(recorder).record();
 }
 

@@ -273,12 +273,9 @@ HOLDFAST_INLINE void perform(const Task& task, const MakeRun& make_run) {
   try {
     make_run(run);
     end["is"] = "returned";
-  } catch (const std::exception& error) {
-    end["is"] = "threw";
-    end["what"] = error.what();
   } catch (...) {
     end["is"] = "threw";
-    end["what"] = "an exception that is no std::exception";
+    end["what"] = current_exception_text();
   }
   observer.write(end);
 }
