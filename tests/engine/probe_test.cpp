@@ -1,4 +1,5 @@
 #include "engine_support.hpp"
+#include "state/fake_tensor.hpp"
 
 #include <holdfast/engine/probe.hpp>
 
@@ -11,6 +12,18 @@ using namespace holdfast::test;
 using Outcome = ProbeResult::Outcome;
 
 namespace {
+
+struct Outputs {
+  template <class V>
+  void state(V& v) {
+    v("scores", scores);
+    v("hidden", hidden);
+    v("label", label);
+  }
+  FakeTensor scores;
+  FakeTensor hidden;
+  int label = 0;
+};
 
 template <class T>
 Value record(T output) {
@@ -108,6 +121,23 @@ TEST_CASE("probe: integers are numbers, however large", "[probe]") {
   CHECK(compared(1, 2, 0.5).outcome == Outcome::close);
   const std::uint64_t largest = std::numeric_limits<std::uint64_t>::max();
   CHECK(compared(largest, largest - 5000).outcome == Outcome::close);
+}
+
+TEST_CASE("probe: where a tensor lies does not count", "[probe]") {
+  FakeTensor here{1, 2};
+  FakeTensor there = here;
+  there.device = "cuda:0";
+  CHECK(compared(here, there).outcome == Outcome::equal);
+  CHECK(
+      compared(Outputs{here, here, 3}, {there, here, 3}).outcome ==
+      Outcome::equal);
+  CHECK(
+      compared(Outputs{here, here, 3}, {here, here, 4}).outcome ==
+      Outcome::different);
+  there.numbers[1] += 1e-6F;
+  CHECK(
+      compared(Outputs{here, here, 3}, {there, here, 3}).outcome ==
+      Outcome::close);
 }
 
 TEST_CASE("probe: of a long sequence, too, some numbers are kept", "[probe]") {

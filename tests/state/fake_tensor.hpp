@@ -6,6 +6,7 @@
 #include <cstring>
 #include <initializer_list>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace holdfast::test {
@@ -13,6 +14,7 @@ namespace holdfast::test {
 /// Stands for a tensor of a library: an adapter of its own, bytes of its own.
 struct FakeTensor {
   std::vector<float> numbers;
+  std::string device = "cpu";
 
   FakeTensor() = default;
   FakeTensor(std::initializer_list<float> list) : numbers(list) {}
@@ -33,6 +35,7 @@ class FakeTensorPart final : public Part {
   }
   State capture(const Names&) override {
     State state;
+    state.values["device"] = tensor_.device;
     state.tensors.push_back({info(), std::make_shared<Source>(tensor_)});
     return state;
   }
