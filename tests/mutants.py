@@ -9,154 +9,237 @@ DIR is a build folder of the tests, made with Ninja and LibTorch 2.1 or newer.
 Its test programs are brought up to date first. Then for each mutant a copy of
 include/ is changed, the one object file of the library that it concerns is
 compiled from there, and the test program is linked with it, beside the others in
-DIR/mutants. Exit status 1 if a mutant survives, cannot be built, or is out of
-date: the text to replace has to be in its file exactly once.
+DIR/mutants. Each of its tests has to fail. Exit status 1 if a mutant survives, cannot be built, or is out of
+date: the text to replace has to be in its file exactly once. The matrix runs as
+in HOLDFAST_TEST_EFFORT=thin, unless that is set.
 """
 
 import argparse
-import collections
+import os
 import pathlib
 import shlex
 import shutil
 import subprocess
 import sys
 import time
+from typing import NamedTuple
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
-# What is replaced, by what, and which test has to fail.
-Mutant = collections.namedtuple("Mutant", "name file old new program test")
 
-TORCH = "libtorch/libtorch_tests"
-ENGINE = "engine/engine_tests"
+class Test(NamedTuple):
+    """Test cases of a test program, by a pattern of Catch2."""
+
+    program: str
+    pattern: str
+
+
+def torch(pattern):
+    return Test("libtorch/libtorch_tests", pattern)
+
+
+def engine(pattern):
+    return Test("engine/engine_tests", pattern)
+
+
+class Mutant:
+    """What is replaced, by what, and which tests have to fail."""
+
+    def __init__(self, name, file, old, new, *tests):
+        self.name = name
+        self.file = file
+        self.old = old
+        self.new = new
+        self.tests = tests
+
+
+MATRIX = torch("resume matrix: every*")
 L = "libtorch/impl/"
 
 MUTANTS = [
     # --- modules
     Mutant("gradient presence is not restored", L + "module_restore.ipp",
            "        item.tensor.mutable_grad() = item.gradient;", "",
-           TORCH, "trap 12: *"),
+           torch("trap 12: *")),
     Mutant("values of gradients are not saved", L + "module.ipp",
            "if (gradients_ == Gradients::values && gradient.defined())",
            "if (false && gradient.defined())",
-           TORCH, "module: an accumulation goes on*"),
+           torch("module: an accumulation goes on*")),
     Mutant("is_training is not restored", L + "module_restore.ipp",
            "item.module->*member_of(ModeMember{}) = item.training;",
-           "(void)item;", TORCH, "trap 12: *"),
+           "(void)item;", torch("trap 12: *")),
     Mutant("requires_grad is not restored", L + "module_restore.ipp",
            "item.tensor.set_requires_grad(item.requires_grad);", "",
-           TORCH, "trap 12: *"),
+           torch("trap 12: *")),
     Mutant("ties are not found", L + "module_walk.ipp",
            "return a.is_same(b) ||", "return false && a.is_same(b) &&",
-           TORCH, "trap 13: *"),
+           torch("trap 13: *")),
     Mutant("tensors get other memory", L + "module_restore.ipp",
            "        overwrite(item.tensor, bytes[item.source], item.saved);",
            "        const c10::NoGradGuard no_grad;\n"
            "        at::Tensor fresh = item.tensor.detach().clone();\n"
            "        overwrite(fresh, bytes[item.source], item.saved);\n"
            "        at::Tensor(item.tensor).set_data(fresh);",
-           TORCH, "trap 02: *"),
+           torch("trap 02: *")),
     Mutant("undefined tensors leave no trace", L + "module.ipp",
            "    undefined.push_back(name);\n", "    (void)name;\n",
-           TORCH, "module: undefined tensors*"),
+           torch("module: undefined tensors*")),
     Mutant("dtypes are not compared", L + "tensor.ipp",
            "if (here.dtype != saved.dtype) {", "if (false) {",
-           TORCH, "module: every mismatch is listed*"),
+           torch("module: every mismatch is listed*")),
     Mutant("strides are forgotten", L + "tensor.ipp",
            "  if (dense) {\n", "  if (false) {\n",
-           TORCH, "tensor: dense strides*"),
+           torch("tensor: dense strides*")),
     Mutant("a conjugate view is read as its memory", L + "tensor_sources.ipp",
            "      !tensor.is_conj() && !tensor.is_neg();", "      true;",
-           TORCH, "tensor: conjugate and negative*"),
+           torch("tensor: conjugate and negative*")),
+    Mutant("only what requires gradients is restored", L + "module_restore.ipp",
+           "      if (item.source != kNoTensor) {\n",
+           "      if (item.source != kNoTensor && item.tensor.requires_grad()) {\n",
+           MATRIX),
     # --- optimizers
+    Mutant("options of the second group stay", L + "optimizer_restore.ipp",
+           "        assign_options(*item.live, *item.saved);\n",
+           "        assign_options(*item.live, *item.saved);\n"
+           "        break;\n",
+           MATRIX),
+    Mutant("a moment of Adam is forgotten", L + "optimizer_fields.ipp",
+           '  v("exp_avg", s.exp_avg());\n', "", MATRIX),
+    Mutant("the step count of Adam is forgotten", L + "optimizer_fields.ipp",
+           '  v("step", s.step());\n  v("exp_avg", s.exp_avg());\n',
+           '  v("exp_avg", s.exp_avg());\n', MATRIX),
+    Mutant("the momentum of SGD is forgotten", L + "optimizer_fields.ipp",
+           "optim::SGDParamState& s) {\n"
+           '  v("momentum_buffer", s.momentum_buffer());\n',
+           "optim::SGDParamState&) {\n  static_cast<void>(v);\n", MATRIX),
+    Mutant("the mean of RMSprop is forgotten", L + "optimizer_fields.ipp",
+           '  v("grad_avg", s.grad_avg());\n', "", MATRIX),
+    Mutant("the sum of Adagrad is forgotten", L + "optimizer_fields.ipp",
+           '  v("sum", s.sum());\n', "", MATRIX),
+    Mutant("the last gradient of LBFGS is forgotten", L + "optimizer_fields.ipp",
+           '  v("prev_flat_grad", s.prev_flat_grad());\n', "", MATRIX),
+    Mutant("the user's parameter states are not read", L + "optimizer_restore.ipp",
+           '        read_archive(*param_state, "the parameter state", '
+           "archive.archive());\n", "", MATRIX),
     Mutant("group options stay the program's", L + "optimizer_restore.ipp",
            "        assign_options(*item.live, *item.saved);", "        (void)item;",
-           TORCH, "trap 04: *"),
+           torch("trap 04: *")),
     Mutant("state is keyed by place", L + "optimizer_groups.ipp",
            'name == nullptr ? "" : name->part + "." + name->name',
            'name == nullptr ? "" : std::to_string(keys.size())',
-           TORCH, "trap 03: *"),
+           torch("trap 03: *")),
     Mutant("step counts pass through float", L + "optimizer_values.ipp",
            "  void operator()(const char* name, std::int64_t& value) override {\n"
            "    values_[name] = value;",
            "  void operator()(const char* name, std::int64_t& value) override {\n"
            "    values_[name] = static_cast<std::int64_t>("
            "static_cast<float>(value));",
-           TORCH, "trap 11: *"),
+           torch("trap 11: *")),
     Mutant("options pass through float", L + "optimizer_values.ipp",
            "  void operator()(const char* name, double& value) override {\n"
            "    values_[name] = value;",
            "  void operator()(const char* name, double& value) override {\n"
            "    values_[name] = static_cast<float>(value);",
-           TORCH, "trap 11: *"),
+           torch("trap 11: *")),
     Mutant("old state stays", L + "optimizer_restore.ipp",
            "    optimizer_.state().swap(states);\n    applied = true;",
            "    for (auto& item : states) {\n"
            "      optimizer_.state()[item.first] = std::move(item.second);\n"
            "    }\n    applied = true;",
-           TORCH, "trap 04: *"),
+           torch("trap 04: *")),
     Mutant("the type is not compared", L + "optimizer.ipp",
            "  if (type != saved_type) {", "  if (false) {",
-           TORCH, "trap 04: *"),
+           torch("trap 04: *")),
     Mutant("a moment of amsgrad is forgotten", L + "optimizer_fields.ipp",
            '  v("max_exp_avg_sq", s.max_exp_avg_sq());\n', "",
-           TORCH, "optimizer: continues bit-identically*"),
+           torch("optimizer: continues bit-identically*")),
     Mutant("the history of LBFGS is forgotten", L + "optimizer_fields.ipp",
            '  v("old_dirs", s.old_dirs());\n', "",
-           TORCH, "optimizer: continues bit-identically*"),
+           torch("optimizer: continues bit-identically*")),
     Mutant("LBFGS takes any order", L + "optimizer_groups.ipp",
            "  return !is_known_optimizer(optimizer) ||\n"
            "      typeid(optimizer) == typeid(optim::LBFGS);",
            "  return !is_known_optimizer(optimizer);",
-           TORCH, "optimizer: LBFGS refuses*"),
+           torch("optimizer: LBFGS refuses*")),
     Mutant("an unknown optimizer passes in silence", L + "optimizer.ipp",
            "    if (own.empty()) {", "    if (false) {",
-           TORCH, "optimizer: one that says nothing*"),
+           torch("optimizer: one that says nothing*")),
     Mutant("a load() of the user's is not called", L + "optimizer_restore.ipp",
            "      optimizer_.load(own);", "      (void)own;",
-           TORCH, "optimizer: the user's own are saved*"),
+           torch("optimizer: the user's own are saved*")),
     Mutant("a failed optimizer is not taken back", L + "optimizer_restore.ipp",
            "    applied = false;\n    try {",
            "    applied = false;\n    return;\n    try {",
-           TORCH, "optimizer: an extra state refused halfway*"),
+           torch("optimizer: an extra state refused halfway*")),
     # --- schedulers
     Mutant("the step count is forgotten", L + "scheduler.ipp",
            "    std::swap(live_, saved_);", "",
-           TORCH, "trap 10: *"),
+           torch("trap 10: *")),
     Mutant("own state of a scheduler is not loaded", L + "scheduler.ipp",
            "        own_.load(saved_);", "",
-           TORCH, "scheduler: one of the user's own*"),
+           torch("scheduler: one of the user's own*")),
     Mutant("the best value of a plateau is forgotten",
            L + "plateau_scheduler.ipp",
            "    std::swap(live_.*member_of(PlateauBest{}), state_.best);", "",
-           TORCH, "scheduler: plateau goes on*"),
+           torch("scheduler: plateau goes on*")),
+    Mutant("the bad epochs of a plateau are forgotten",
+           L + "plateau_scheduler.ipp",
+           "    std::swap(live_.*member_of(PlateauBadEpochs{}), "
+           "state_.num_bad_epochs);\n", "",
+           torch("scheduler: plateau goes on*")),
     # --- random state
     Mutant("generators are not set", L + "generator.ipp",
            "      item.generator.set_state(item.state);", "",
-           TORCH, "trap 18: *"),
+           torch("trap 18: *")),
     Mutant("random state is not set again at the first batch",
            "engine/impl/manager.ipp",
            "      random_at_begin->put_back();", "",
-           TORCH, "trap 14: *"),
+           torch("trap 14: *")),
     Mutant("random state is set before the callbacks", "engine/impl/restore.ipp",
            "  state_->applied = true;\n",
            "  state_->applied = true;\n"
            "  for (auto early = next; early != parts.end(); ++early) {\n"
            "    early->restore->apply(early->bytes);\n  }\n  next = parts.end();\n",
-           ENGINE, "restore: applied in the order of stages*"),
+           engine("restore: applied in the order of stages*")),
     Mutant("saving moves generators", "engine/impl/part_set.ipp",
            "      random.put_back();\n", "",
-           ENGINE, "part set: captured in order*"),
+           engine("part set: captured in order*")),
     Mutant("parts are applied in their own order", "engine/impl/restore.ipp",
            "return a.target->part->stage() < b.target->part->stage();",
            "return &a < &b && false;",
-           ENGINE, "restore: applied in the order of stages*"),
+           engine("restore: applied in the order of stages*")),
+    Mutant("progress is not restored", "engine/impl/manager_resume.ipp",
+           "  progress = manifest.progress;\n", "", MATRIX),
+    Mutant("bytes are not compared with their hash",
+           "store/impl/part_reader.ipp",
+           "  return state_->chain.finish().right;\n",
+           "  state_->chain.finish();\n  return true;\n", MATRIX),
+    Mutant("the oldest checkpoint is tried first", "store/impl/catalog.ipp",
+           "      order.push_back(*next);\n",
+           "      order.insert(order.begin(), *next);\n", MATRIX),
     # --- data
+    Mutant("the epoch of a loader is not restored",
+           "state/impl/cursor_parts.ipp",
+           "      cursor_.restore(place_.epoch, place_.position, ",
+           "      cursor_.restore(0, place_.position, ", MATRIX),
+    Mutant("the position of a loader is not restored",
+           "state/impl/cursor_parts.ipp",
+           "      cursor_.restore(place_.epoch, place_.position, ",
+           "      cursor_.restore(place_.epoch, 0, ", MATRIX),
+    Mutant("the position is that of fetching", "state/impl/cursor_parts.ipp",
+           '  values.emplace("position", Value(cursor_.position()));\n',
+           '  values.emplace("position", Value(cursor_.position() == 3\n'
+           "          ? std::size_t{6} : cursor_.position()));\n",
+           MATRIX),
+    Mutant("an ended epoch is not seen after a resume",
+           "state/impl/epoch_cursor.ipp",
+           "  remark_.swap(remark);\n  empty_range_due_ = at_end();\n",
+           "  remark_.swap(remark);\n  empty_range_due_ = false;\n", MATRIX),
     Mutant("the position runs ahead of the loop",
            "state/impl/epoch_cursor.ipp",
            "  position_ = handed_out_;\n  return static_cast",
            "  position_ = handed_out_ + 1;\n  return static_cast",
-           TORCH, "trap 15: *"),
+           torch("trap 15: *")),
 ]
 
 
@@ -185,7 +268,7 @@ class Workshop:
         self.commands[program] = listed.stdout.splitlines()
 
     def passes(self, program, test):
-        ran = self.run([program, test])
+        ran = self.run([program, test.pattern])
         return ran.returncode == 0 and "All tests passed" in ran.stdout
 
     def compile_mutated(self, program, layer):
@@ -226,12 +309,19 @@ class Workshop:
             return "OUT OF DATE"
         (self.include / path).write_text(
             text.replace(mutant.old, mutant.new), "utf-8")
-        made = self.compile_mutated(mutant.program, mutant.file.split("/")[0])
+        made = self.compile_mutated(
+            mutant.tests[0].program, mutant.file.split("/")[0])
         (self.include / path).write_text(text, "utf-8")
-        linked = made and self.link_with(mutant.program, made)
-        if not linked:
+        if not made:
             return "NOT BUILT"
-        return "SURVIVED" if self.passes(linked, mutant.test) else "killed"
+        for program in sorted({test.program for test in mutant.tests}):
+            linked = self.link_with(program, made)
+            if not linked:
+                return "NOT BUILT"
+            for test in mutant.tests:
+                if test.program == program and self.passes(linked, test):
+                    return f"SURVIVED {test.pattern}"
+        return "killed"
 
 
 def main():
@@ -244,26 +334,34 @@ def main():
               or any(name in mutant.name for name in arguments.names)]
     if arguments.list:
         for mutant in chosen:
-            print(f"{mutant.name}: {mutant.test}")
+            print(f"{mutant.name}: "
+                  + ", ".join(test.pattern for test in mutant.tests))
         return
     if arguments.build is None or not chosen:
         parser.error("--build DIR is needed" if chosen else "no such mutant")
 
+    os.environ.setdefault("HOLDFAST_TEST_EFFORT", "thin")
     workshop = Workshop(arguments.build.resolve())
-    for program in sorted({mutant.program for mutant in chosen}):
+    tests = sorted({test for mutant in chosen for test in mutant.tests})
+    for program in sorted({test.program for test in tests}):
         workshop.prepare(program)
-    for program, test in sorted({(m.program, m.test) for m in chosen}):
-        if not workshop.passes(f"tests/{program}", test):
-            sys.exit(f"mutants: without a mutant, '{test}' does not pass")
-    survived = 0
+    for test in tests:
+        if not workshop.passes(f"tests/{test.program}", test):
+            sys.exit(f"mutants: without a mutant, {test} does not pass")
+    killed = 0
+    by_matrix = 0
     for mutant in chosen:
         began = time.monotonic()
         verdict = workshop.try_mutant(mutant)
-        survived += verdict != "killed"
-        print(f"{verdict:11} {time.monotonic() - began:4.0f} s  {mutant.name}  "
-              f"({mutant.test})", flush=True)
-    print(f"{len(chosen) - survived} of {len(chosen)} mutants killed")
-    sys.exit(survived != 0)
+        if verdict == "killed":
+            killed += 1
+            by_matrix += MATRIX in mutant.tests
+        print(f"{verdict} {time.monotonic() - began:4.0f} s  {mutant.name}",
+              flush=True)
+    print(f"{killed} of {len(chosen)} mutants killed, "
+          f"{by_matrix} of them by the resume matrix")
+    sys.exit(killed != len(chosen))
 
 
-main()
+if __name__ == "__main__":
+    main()

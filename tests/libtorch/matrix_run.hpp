@@ -78,9 +78,14 @@ inline constexpr std::int64_t kBatches = 3; // in an epoch, the last one smaller
 
 struct MatrixModel : torch::nn::Module {
   virtual at::Tensor forward(const at::Tensor& x, std::int64_t step) = 0;
+  /// Whether `zero_grad` leaves gradients undefined, or zero.
+  [[nodiscard]] virtual bool resets_gradients() const {
+    return true;
+  }
 };
 
-/// A layer that is only used in every other step: then it has no new gradient.
+/// A layer that is only used in every other step: then it has no new gradient,
+/// but keeps one of zeros, by which its moments move on.
 struct DropoutModel final : MatrixModel {
   DropoutModel() {
     first = register_module("first", torch::nn::Linear(4, 6));
@@ -95,27 +100,42 @@ struct DropoutModel final : MatrixModel {
     }
     return last->forward(hidden);
   }
+  [[nodiscard]] bool resets_gradients() const override {
+    return false;
+  }
   torch::nn::Linear first{nullptr}, sometimes{nullptr}, last{nullptr};
   torch::nn::Dropout dropout{nullptr};
 };
 
-/// Running statistics, and a frozen layer.
+/// Running statistics, which stop in the third step, and a frozen layer, which
+/// is trained from the fourth on.
 struct NormModel final : MatrixModel {
   NormModel() {
     first = register_module("first", torch::nn::Linear(4, 6));
     norm = register_module("norm", torch::nn::BatchNorm1d(6));
     frozen = register_module("frozen", torch::nn::Linear(6, 6));
     last = register_module("last", torch::nn::Linear(6, 2));
-    for (at::Tensor& parameter : frozen->parameters()) {
-      parameter.set_requires_grad(false);
-    }
+    freeze(true);
   }
-  at::Tensor forward(const at::Tensor& x, std::int64_t) override {
+  at::Tensor forward(const at::Tensor& x, std::int64_t step) override {
+    if (step == 2) {
+      norm->eval();
+    }
+    if (step == 3) {
+      freeze(false);
+    }
     return last->forward(
         frozen->forward(norm->forward(first->forward(x))).tanh());
   }
   torch::nn::Linear first{nullptr}, frozen{nullptr}, last{nullptr};
   torch::nn::BatchNorm1d norm{nullptr};
+
+ private:
+  void freeze(bool frozen_now) {
+    for (at::Tensor& parameter : frozen->parameters()) {
+      parameter.set_requires_grad(!frozen_now);
+    }
+  }
 };
 
 /// Encoder and decoder share a weight; the optimizer gets it twice, as
@@ -448,7 +468,7 @@ class MatrixRun {
     while (running()) {
       for (const at::Tensor& batch : batches_) {
         const at::Tensor loss = optimizer_->step([&] {
-          optimizer_->zero_grad();
+          optimizer_->zero_grad(model_->resets_gradients());
           at::Tensor error = model_->forward(batch, step).square().mean();
           error.backward();
           return error;
