@@ -1,6 +1,7 @@
 #include "engine_support.hpp"
 
 #include <holdfast/io/posix_file_system.hpp>
+#include <support/forked_child.hpp>
 #include <support/temporary_directory.hpp>
 
 #include <cerrno>
@@ -8,9 +9,6 @@
 #include <fstream>
 #include <limits>
 #include <new>
-
-#include <sys/wait.h>
-#include <unistd.h>
 
 // What is refused: with which error, without any change to the live objects,
 // and so that a corrected resume works afterwards.
@@ -320,8 +318,7 @@ TEST_CASE("refusal: a forked child", "[refusal]") {
   auto run = std::make_unique<ToyRun>(root, options());
   run->manager.resume();
   train_steps(*run, 2);
-  const ::pid_t child = ::fork();
-  if (child == 0) {
+  const int wrong_in_child = in_forked_child([&] {
     int wrong = 0;
     const auto expect_forked = [&](const auto& call) {
       wrong += code_of(call) == "forked" ? 0 : 1;
@@ -347,13 +344,9 @@ TEST_CASE("refusal: a forked child", "[refusal]") {
     expect_forked([&] { (void)manager.epoch_mean("loss"); });
     manager.request_stop();
     run.reset();
-    ::_exit(wrong);
-  }
-  REQUIRE(child > 0);
-  int status = 0;
-  REQUIRE(::waitpid(child, &status, 0) == child);
-  REQUIRE(WIFEXITED(status));
-  CHECK(WEXITSTATUS(status) == 0);
+    return wrong;
+  });
+  CHECK(wrong_in_child == 0);
 
   // Still locked, and the parent goes on.
   ToyRun second(root, options());

@@ -1,4 +1,5 @@
 #include <support/catch.hpp>
+#include <support/forked_child.hpp>
 
 #include <holdfast/io/process.hpp>
 
@@ -10,22 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-namespace {
-
 using namespace holdfast;
-
-/// Runs `action` in a forked child; true if it answered true.
-template <class Action>
-bool in_child(Action&& action) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    ::_exit(action() ? 0 : 1);
-  }
-  int status = -1;
-  return ::waitpid(child, &status, 0) == child && status == 0;
-}
-
-} // namespace
+using namespace holdfast::test;
 
 TEST_CASE("process: this process knows itself", "[io]") {
   const ProcessIdentity self = this_process();
@@ -97,26 +84,15 @@ TEST_CASE("process: a process counts as gone only if that is known", "[io]") {
   }
 }
 
-TEST_CASE("process: a forked child has another generation", "[io][fork]") {
-  const std::uint64_t ours = fork_generation();
-  CHECK(fork_generation() == ours);
-  CHECK(in_child([&] {
-    const std::uint64_t childs = fork_generation();
-    return childs != ours && fork_generation() == childs && in_child([&] {
-             return fork_generation() != childs && fork_generation() != ours;
-           });
-  }));
-  CHECK(fork_generation() == ours);
-}
-
 TEST_CASE("process: a child has an identity of its own", "[io][fork]") {
   const ProcessIdentity parent = this_process();
-  CHECK(in_child([&] {
-    const ProcessIdentity self = this_process();
-    return self.pid == ::getpid() && self.pid != parent.pid &&
-        self.boot_id == parent.boot_id && may_be_alive(parent) &&
-        may_be_alive(self);
-  }));
+  CHECK(in_forked_child([&] {
+          const ProcessIdentity self = this_process();
+          const bool own = self.pid == ::getpid() && self.pid != parent.pid &&
+              self.boot_id == parent.boot_id && may_be_alive(parent) &&
+              may_be_alive(self);
+          return own ? 0 : 1;
+        }) == 0);
 }
 
 TEST_CASE("process: random ids are 32 hex digits and do not repeat", "[io]") {

@@ -1,5 +1,6 @@
 #include <state/cursor_support.hpp>
 #include <support/catch.hpp>
+#include <support/forked_child.hpp>
 
 #include <holdfast/state/data_loader.hpp>
 
@@ -490,6 +491,25 @@ TEST_CASE("loader: a stream counts what the loop consumed", "[state]") {
     live_part->cursor()->start_epoch(1);
     CHECK(run(live) == Indices{0, 1, 2, 3, 4});
   }
+}
+
+TEST_CASE("loader: in a forked child its workers are gone", "[state][fork]") {
+  using Loader = DataLoader<Noisy>;
+  auto loader =
+      std::make_unique<Loader>(Noisy(20), DataLoaderOptions(2).workers(2));
+  auto batch = loader->begin();
+  const auto child = [&] {
+    const bool refused = code_of([&] { ++batch; }) == "forked" &&
+        code_of([&] { (void)loader->begin(); }) == "forked";
+    loader.reset();
+    return refused ? 0 : 1;
+  };
+  CHECK(in_forked_child(child, 20) == 0);
+  std::size_t batches = 0;
+  for (; batch != loader->end(); ++batch) {
+    ++batches;
+  }
+  CHECK(batches == 10);
 }
 
 TEST_CASE("loader: options that a stream refuses", "[state]") {

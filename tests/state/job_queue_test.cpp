@@ -1,4 +1,5 @@
 #include <support/catch.hpp>
+#include <support/forked_child.hpp>
 
 #include <holdfast/state/job_queue.hpp>
 
@@ -10,6 +11,7 @@
 
 using namespace holdfast;
 using namespace holdfast::detail;
+using namespace holdfast::test;
 
 namespace {
 
@@ -177,4 +179,62 @@ TEST_CASE("job queue: its end waits only for what runs", "[state]") {
   Fixture unused(2); // no thread was ever started
   unused.queue.reset();
   CHECK(unused.runs == 0);
+}
+
+TEST_CASE("job queue: a forked child waits for nothing", "[state][fork]") {
+  Fixture f(3);
+  f.give(0, 3);
+  for (int i = 0; i < 3; ++i) {
+    CHECK(f.take() == 2 * i);
+  }
+  // One thread is amid a job, the others wait for one.
+  Gate gate;
+  std::atomic<bool> running{false};
+  Number* const slow = f.number(3);
+  slow->gate = &gate;
+  slow->running = &running;
+  f.queue->give(Owned<Job>(slow));
+  while (!running.load()) {
+    std::this_thread::yield();
+  }
+  CHECK(
+      in_forked_child(
+          [&] {
+            const auto refused = [](const auto& call) {
+              return code_of(call) == "forked";
+            };
+            if (!refused([&] { f.give(4, 1); })) {
+              return 1;
+            }
+            if (!refused([&] { (void)f.take(); })) {
+              return 2;
+            }
+            f.queue->discard();
+            if (f.queue->size() != 1 || !refused([&] { (void)f.take(); })) {
+              return 3;
+            }
+            f.queue.reset();
+            return 0;
+          },
+          20) == 0);
+  // The parent goes on.
+  gate.open();
+  f.give(4, 1);
+  CHECK(f.take() == 6);
+  CHECK(f.take() == 8);
+}
+
+TEST_CASE("job queue: one without threads is a child's too", "[state][fork]") {
+  Fixture f(2);
+  CHECK(
+      in_forked_child(
+          [&] {
+            f.give(1, 2);
+            const int sum = f.take() + f.take();
+            f.queue.reset();
+            return sum == 6 ? 0 : 1;
+          },
+          20) == 0);
+  f.give(5, 1);
+  CHECK(f.take() == 10);
 }

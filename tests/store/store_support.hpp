@@ -2,6 +2,7 @@
 
 #include <support/catch.hpp>
 #include <support/effort.hpp>
+#include <support/forked_child.hpp>
 #include <support/manual_clock.hpp>
 #include <support/random.hpp>
 
@@ -16,13 +17,9 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <sys/wait.h>
-#include <unistd.h>
 
 namespace holdfast::test {
 
@@ -94,26 +91,6 @@ inline std::vector<std::string> names_in(Directory& root) {
   }
   std::sort(names.begin(), names.end());
   return names;
-}
-
-/// The exit status of `action`, run in a forked child, which calls no
-/// destructors; -1 if it did not end by itself.
-inline int in_forked_child(const std::function<int()>& action) {
-  const ::pid_t child = ::fork();
-  if (child == 0) {
-    int status = 99;
-    try {
-      status = action();
-    } catch (...) {
-    }
-    ::_exit(status);
-  }
-  int status = 0;
-  if (child < 0 || ::waitpid(child, &status, 0) != child ||
-      !WIFEXITED(status)) {
-    return -1;
-  }
-  return WEXITSTATUS(status);
 }
 
 } // namespace holdfast::test

@@ -22,10 +22,6 @@ struct ProcessIdentity {
 /// ours, and no process with that pid and start time.
 [[nodiscard]] bool may_be_alive(const ProcessIdentity& process);
 
-/// A number that is different in a forked child and the same otherwise. Costs
-/// an atomic load, no system call.
-[[nodiscard]] std::uint64_t fork_generation() noexcept;
-
 /// 128 random bits from the operating system, as 32 hex digits.
 [[nodiscard]] std::string random_id();
 

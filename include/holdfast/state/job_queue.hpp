@@ -5,6 +5,7 @@
 
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -44,12 +45,17 @@ class Worker {
 ///
 /// A job that is discarded is never taken: one that waits is deleted, one that
 /// runs is left to end by itself and then deleted, so discarding never blocks.
+///
+/// The threads belong to the process that started them. In a forked child
+/// `give` and `take` throw `forked`, `discard` does nothing, and nothing waits
+/// for what cannot come.
 class JobQueue {
  public:
   JobQueue() = default;
   JobQueue(const JobQueue&) = delete;
   JobQueue& operator=(const JobQueue&) = delete;
-  /// Waits for the jobs that run; those that wait are never begun.
+  /// Waits for the jobs that run; those that wait are never begun. In a forked
+  /// child it waits for nothing, and leaves everything behind.
   ~JobQueue();
 
   /// Each worker has a thread of its own. All of them before the first job.
@@ -64,21 +70,30 @@ class JobQueue {
 
   /// Jobs that were given and neither taken nor discarded.
   [[nodiscard]] std::size_t size() const noexcept {
-    return jobs_.size();
+    return shared_->jobs.size();
   }
 
  private:
+  /// What the threads use.
+  struct Shared {
+    std::vector<Owned<Worker>> workers;
+    std::vector<std::thread> threads;
+
+    std::mutex mutex; // Of all that follows; only the owner changes `jobs`.
+    std::condition_variable changed;
+    std::vector<Job*> jobs; // The oldest first.
+    bool closing = false;
+  };
+
   void start();
   void work(Worker& worker) noexcept;
   [[nodiscard]] Job* next_waiting() const noexcept;
+  /// True if the threads are those of a parent.
+  [[nodiscard]] bool forked() const noexcept;
+  void require_own_threads() const;
 
-  std::vector<Owned<Worker>> workers_;
-  std::vector<std::thread> threads_;
-
-  std::mutex mutex_; // Of all that follows; only the owner changes `jobs_`.
-  std::condition_variable changed_;
-  std::vector<Job*> jobs_; // The oldest first.
-  bool closing_ = false;
+  Owned<Shared> shared_{new Shared()};
+  std::uint64_t generation_ = 0; // Of the process that started the threads.
 };
 
 } // namespace holdfast::detail

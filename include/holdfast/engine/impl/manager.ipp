@@ -2,6 +2,7 @@
 
 #include <holdfast/engine/manager.hpp>
 
+#include <holdfast/base/posix_fork.hpp>
 #include <holdfast/base/text.hpp>
 #include <holdfast/engine/data_sources.hpp>
 #include <holdfast/engine/history.hpp>
@@ -11,7 +12,6 @@
 #include <holdfast/engine/running_means.hpp>
 #include <holdfast/engine/search.hpp>
 #include <holdfast/engine/write.hpp>
-#include <holdfast/io/process.hpp>
 #include <holdfast/policy/best.hpp>
 #include <holdfast/policy/trigger.hpp>
 #include <holdfast/store/catalog.hpp>

@@ -2,7 +2,7 @@
 
 #include <holdfast/io/posix_files.hpp>
 
-#include <holdfast/io/process.hpp>
+#include <holdfast/base/posix_fork.hpp>
 
 #include <algorithm>
 #include <limits>

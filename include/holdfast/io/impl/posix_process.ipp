@@ -7,14 +7,12 @@
 #include <holdfast/io/impl/posix_system_files.ipp>
 
 #include <array>
-#include <atomic>
 #include <cerrno>
 #include <limits>
 #include <optional>
 #include <string_view>
 #include <vector>
 
-#include <pthread.h>
 #include <signal.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -70,15 +68,6 @@ HOLDFAST_INLINE std::optional<ProcessStatus> status_of_process(
   return status;
 }
 
-HOLDFAST_INLINE std::atomic<std::uint64_t>& fork_counter() noexcept {
-  static std::atomic<std::uint64_t> counter{1};
-  return counter;
-}
-
-HOLDFAST_INLINE void count_fork() noexcept {
-  fork_counter().fetch_add(1, std::memory_order_relaxed);
-}
-
 } // namespace detail
 
 HOLDFAST_INLINE ProcessIdentity this_process() {
@@ -120,13 +109,6 @@ HOLDFAST_INLINE bool may_be_alive(const ProcessIdentity& process) {
   const bool another = process.start_time != 0 && status->start_time != 0 &&
       process.start_time != status->start_time;
   return !another && !status->is_zombie;
-}
-
-HOLDFAST_INLINE std::uint64_t fork_generation() noexcept {
-  static const bool registered =
-      ::pthread_atfork(nullptr, nullptr, &detail::count_fork) == 0;
-  return registered ? detail::fork_counter().load(std::memory_order_relaxed)
-                    : static_cast<std::uint64_t>(::getpid());
 }
 
 HOLDFAST_INLINE std::string random_id() {

@@ -3,41 +3,67 @@
 #include <holdfast/state/job_queue.hpp>
 
 #include <holdfast/base/error.hpp>
+#include <holdfast/base/posix_fork.hpp>
 
 #include <system_error>
 #include <utility>
 
 namespace holdfast::detail {
 
+HOLDFAST_INLINE bool JobQueue::forked() const noexcept {
+  return !shared_->threads.empty() && fork_generation() != generation_;
+}
+
+HOLDFAST_INLINE void JobQueue::require_own_threads() const {
+  if (forked()) {
+    ErrorDetails details;
+    details.name = "workers";
+    details.message =
+        "this process is a forked child; the threads that fetch ahead are its "
+        "parent's";
+    throw Error(ErrorCode::forked, std::move(details));
+  }
+}
+
 HOLDFAST_INLINE JobQueue::~JobQueue() {
+  if (forked()) {
+    // No thread is there to join. One may have held the mutex or been amid a
+    // job when the process forked, and destroying a condition waits for those
+    // that wait on it: nothing of this may be touched.
+    static_cast<void>(shared_.release());
+    return;
+  }
   discard();
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    closing_ = true;
+    const std::lock_guard<std::mutex> lock(shared_->mutex);
+    shared_->closing = true;
   }
-  changed_.notify_all();
-  for (std::thread& thread : threads_) {
+  shared_->changed.notify_all();
+  for (std::thread& thread : shared_->threads) {
     thread.join();
   }
 }
 
 HOLDFAST_INLINE void JobQueue::add_worker(Owned<Worker> worker) {
-  workers_.push_back(std::move(worker));
+  shared_->workers.push_back(std::move(worker));
 }
 
 HOLDFAST_INLINE void JobQueue::start() {
-  threads_.reserve(workers_.size());
+  if (shared_->threads.empty()) {
+    generation_ = fork_generation();
+  }
+  shared_->threads.reserve(shared_->workers.size());
   // Those of an attempt that failed are there still.
-  while (threads_.size() < workers_.size()) {
-    Worker* const worker = workers_[threads_.size()].get();
+  while (shared_->threads.size() < shared_->workers.size()) {
+    Worker* const worker = shared_->workers[shared_->threads.size()].get();
     try {
-      threads_.emplace_back([this, worker] { work(*worker); });
+      shared_->threads.emplace_back([this, worker] { work(*worker); });
     } catch (const std::system_error& error) {
       ErrorDetails details;
       details.name = "workers";
       details.message = "a thread could not be started";
-      details.expected = std::to_string(workers_.size()) + " threads";
-      details.found = std::to_string(threads_.size());
+      details.expected = std::to_string(shared_->workers.size()) + " threads";
+      details.found = std::to_string(shared_->threads.size());
       details.system_error = error.code().value();
       throw Error(ErrorCode::io_error, std::move(details));
     }
@@ -45,24 +71,26 @@ HOLDFAST_INLINE void JobQueue::start() {
 }
 
 HOLDFAST_INLINE void JobQueue::give(Owned<Job> job) {
+  require_own_threads();
   start();
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    jobs_.push_back(job.get());
+    const std::lock_guard<std::mutex> lock(shared_->mutex);
+    shared_->jobs.push_back(job.get());
     static_cast<void>(job.release());
   }
-  changed_.notify_all();
+  shared_->changed.notify_all();
 }
 
 HOLDFAST_INLINE Owned<Job> JobQueue::take() {
+  require_own_threads();
   Owned<Job> job;
   {
-    std::unique_lock<std::mutex> lock(mutex_);
-    Job* const oldest = jobs_.front();
+    std::unique_lock<std::mutex> lock(shared_->mutex);
+    Job* const oldest = shared_->jobs.front();
     while (oldest->state_ != Job::State::done) {
-      changed_.wait(lock);
+      shared_->changed.wait(lock);
     }
-    jobs_.erase(jobs_.begin());
+    shared_->jobs.erase(shared_->jobs.begin());
     job = Owned<Job>(oldest);
   }
   if (job->error_) {
@@ -72,10 +100,13 @@ HOLDFAST_INLINE Owned<Job> JobQueue::take() {
 }
 
 HOLDFAST_INLINE void JobQueue::discard() noexcept {
+  if (forked()) {
+    return;
+  }
   std::vector<Job*> dropped;
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    dropped.swap(jobs_);
+    const std::lock_guard<std::mutex> lock(shared_->mutex);
+    dropped.swap(shared_->jobs);
     for (Job*& job : dropped) {
       if (job->state_ == Job::State::running) {
         job->state_ = Job::State::dropped;
@@ -89,7 +120,7 @@ HOLDFAST_INLINE void JobQueue::discard() noexcept {
 }
 
 HOLDFAST_INLINE Job* JobQueue::next_waiting() const noexcept {
-  for (Job* const job : jobs_) {
+  for (Job* const job : shared_->jobs) {
     if (job->state_ == Job::State::waiting) {
       return job;
     }
@@ -98,14 +129,14 @@ HOLDFAST_INLINE Job* JobQueue::next_waiting() const noexcept {
 }
 
 HOLDFAST_INLINE void JobQueue::work(Worker& worker) noexcept {
-  std::unique_lock<std::mutex> lock(mutex_);
+  std::unique_lock<std::mutex> lock(shared_->mutex);
   for (;;) {
     Job* const job = next_waiting();
     if (job == nullptr) {
-      if (closing_) {
+      if (shared_->closing) {
         return;
       }
-      changed_.wait(lock);
+      shared_->changed.wait(lock);
       continue;
     }
     job->state_ = Job::State::running;
@@ -126,7 +157,7 @@ HOLDFAST_INLINE void JobQueue::work(Worker& worker) noexcept {
     }
     job->error_ = std::move(error);
     job->state_ = Job::State::done;
-    changed_.notify_all();
+    shared_->changed.notify_all();
   }
 }
 

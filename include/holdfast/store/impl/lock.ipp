@@ -3,6 +3,7 @@
 #include <holdfast/store/lock.hpp>
 
 #include <holdfast/base/error.hpp>
+#include <holdfast/base/posix_fork.hpp>
 #include <holdfast/base/text.hpp>
 #include <holdfast/io/checksum.hpp>
 #include <holdfast/store/impl/names.ipp>

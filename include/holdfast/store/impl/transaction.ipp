@@ -4,8 +4,8 @@
 
 #include <holdfast/base/checked.hpp>
 #include <holdfast/base/error.hpp>
+#include <holdfast/base/posix_fork.hpp>
 #include <holdfast/base/text.hpp>
-#include <holdfast/io/process.hpp>
 #include <holdfast/io/zstd.hpp>
 #include <holdfast/store/impl/names.ipp>
 #include <holdfast/store/impl/writer.ipp>
