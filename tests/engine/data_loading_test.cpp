@@ -53,6 +53,53 @@ struct Own {
   double rate = 1;
 };
 
+/// A user's loader of 10 samples in batches of 4; the last one is smaller.
+class Fours {
+ public:
+  struct Iterator {
+    Fours* loader;
+    const Indices& operator*() const {
+      return loader->batch_;
+    }
+    void operator++() {
+      loader->fetch();
+    }
+    bool operator!=(const Iterator&) const {
+      return !loader->batch_.empty();
+    }
+  };
+
+  template <class V>
+  void state(V& v) {
+    v("place", place_);
+  }
+  Iterator begin() {
+    range_ = place_.begin_range();
+    fetch();
+    return {this};
+  }
+  Iterator end() {
+    return {this};
+  }
+
+ private:
+  void fetch() {
+    batch_.clear();
+    if (!place_.fetches(range_)) {
+      return;
+    }
+    std::size_t next = place_.handed_out();
+    while (batch_.size() < 4 && next < 10) {
+      batch_.push_back(10 * static_cast<std::size_t>(place_.epoch()) + next++);
+    }
+    place_.hand_out(range_, 4);
+  }
+
+  EpochCursor place_{10};
+  std::uint64_t range_ = 0;
+  Indices batch_;
+};
+
 constexpr std::int64_t kEpochs = 3;
 
 DataLoaderOptions options(std::size_t workers = 0) {
@@ -247,4 +294,26 @@ TEST_CASE("data loading: a cursor among a type's members", "[data]") {
   REQUIRE(report.notes.size() == 1);
   CHECK_THAT(report.notes[0], contains("data: place: a stream cannot seek"));
   CHECK(own.place.at_end());
+}
+
+TEST_CASE("data loading: a user's loader with a smaller last batch", "[data]") {
+  const auto process = [](const Disk& disk, int kill) {
+    Seen seen;
+    Fours loader;
+    train(disk, loader, kill, seen);
+    return seen;
+  };
+  const Seen whole = process(new_disk(), -1);
+  CHECK(whole.samples.size() == 30);
+  for (int kill = 1; kill <= 9; ++kill) {
+    CAPTURE(kill);
+    const Disk disk = new_disk();
+    Seen first = process(disk, kill);
+    const Seen second = process(disk, -1);
+    CHECK(second.report.exact());
+    first.samples.insert(
+        first.samples.end(), second.samples.begin(), second.samples.end());
+    CHECK(first.samples == whole.samples);
+    CHECK(second.epochs_ended.back() == kEpochs - 1);
+  }
 }

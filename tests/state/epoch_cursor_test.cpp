@@ -49,6 +49,23 @@ TEST_CASE("epoch cursor: ended by a restore, one range is empty", "[state]") {
   CHECK(cursor.fetches(cursor.begin_range()));
 }
 
+TEST_CASE("epoch cursor: the last batch may be smaller", "[state]") {
+  Control control;
+  EpochCursor cursor(10);
+  cursor.attach(&control);
+  const std::uint64_t range = cursor.begin_range();
+  std::vector<std::int64_t> counted;
+  while (cursor.fetches(range)) {
+    cursor.hand_out(range, 4);
+    counted.push_back(cursor.commit());
+  }
+  CHECK(counted == std::vector<std::int64_t>{4, 4, 2});
+  CHECK(cursor.at_end());
+  cursor.start_epoch(1);
+  cursor.hand_out(cursor.begin_range(), EpochCursor::kUnknown);
+  CHECK(cursor.handed_out() == 10);
+}
+
 TEST_CASE("epoch cursor: an epoch has samples", "[state]") {
   CHECK(code_of([] { EpochCursor cursor(0); }) == "invalid_argument");
 }

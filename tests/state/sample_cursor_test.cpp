@@ -146,9 +146,28 @@ TEST_CASE("sample cursor: turning and beginning end older ranges", "[state]") {
   const std::uint64_t second = cursor.begin_range();
   const std::uint64_t third = cursor.begin_range();
   CHECK(cursor.next(second).empty());
-  cursor.hand_out(second, 3);
+  cursor.hand_out(second, 2); // of a range that is over: whatever it says
   CHECK_FALSE(cursor.ahead());
   CHECK(cursor.next(third) == Indices{0, 1, 2});
+}
+
+TEST_CASE("sample cursor: batches are handed out whole", "[state]") {
+  SampleCursor cursor(10, in_order(3));
+  const std::uint64_t range = cursor.begin_range();
+  const auto handing_out = [&](std::size_t samples) {
+    return code_of([&] { cursor.hand_out(range, samples); });
+  };
+  for (int i = 0; i < 3; ++i) {
+    CHECK(handing_out(2) == "invalid_argument");
+    CHECK(handing_out(4) == "invalid_argument");
+    CHECK(handing_out(0) == "invalid_argument");
+    CHECK(cursor.handed_out() == 3 * static_cast<std::size_t>(i));
+    CHECK(handing_out(3) == "no error");
+  }
+  CHECK(cursor.next(range) == Indices{9});
+  CHECK(handing_out(3) == "no error"); // the last one has no more
+  CHECK(cursor.handed_out() == 10);
+  CHECK(cursor.next(range).empty());
 }
 
 TEST_CASE("sample cursor: attaching starts at epoch 0", "[state]") {

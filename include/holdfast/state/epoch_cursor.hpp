@@ -54,7 +54,9 @@ class EpochCursor : public Cursor {
   [[nodiscard]] bool in_range(std::uint64_t range) const noexcept;
   /// True if there is a batch to fetch; otherwise the range is over now.
   [[nodiscard]] bool fetches(std::uint64_t range) noexcept;
-  /// A batch was fetched: the loop gets it.
+  /// A batch was fetched: the loop gets it. No more than what is left of the
+  /// epoch counts, so a loader may give its batch size for a smaller last batch
+  /// too.
   void hand_out(std::uint64_t range, std::size_t samples) noexcept;
   /// Nothing is left: the epoch ends with what was handed out, and the range.
   void end_epoch_here(std::uint64_t range) noexcept;

@@ -36,6 +36,10 @@ class SampleCursor final : public EpochCursor {
   /// Indices of the next batch; empty at the end of the range, which then is
   /// over. Does not move anything else.
   [[nodiscard]] std::vector<std::size_t> next(std::uint64_t range);
+  /// The batch that `next` told was fetched: the loop gets it. As for
+  /// `EpochCursor`, but `invalid_argument` for fewer or more samples than it
+  /// has: within a batch no run can go on.
+  void hand_out(std::uint64_t range, std::size_t samples);
   /// Samples of the batch that begins at `place` of this epoch.
   [[nodiscard]] std::size_t batch_size_at(std::size_t place) const noexcept;
   /// Indices of the batch that begins at `place` of this epoch: a multiple of

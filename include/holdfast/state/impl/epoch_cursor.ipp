@@ -4,6 +4,7 @@
 
 #include <holdfast/base/error.hpp>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -129,7 +130,7 @@ HOLDFAST_INLINE void EpochCursor::hand_out(
     std::uint64_t range,
     std::size_t samples) noexcept {
   if (in_range(range)) {
-    handed_out_ += samples;
+    handed_out_ += std::min(samples, end_ - handed_out_);
   }
 }
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <limits>
 #include <string>
+#include <utility>
 
 namespace holdfast {
 
@@ -88,6 +89,22 @@ HOLDFAST_INLINE std::vector<std::size_t> SampleCursor::next(
     return {};
   }
   return batch_at(handed_out());
+}
+
+HOLDFAST_INLINE void SampleCursor::hand_out(
+    std::uint64_t range,
+    std::size_t samples) {
+  const std::size_t left = end() - handed_out();
+  const std::size_t batch = batch_size_at(handed_out());
+  if (in_range(range) && std::min(samples, left) != batch) {
+    ErrorDetails details;
+    details.name = "hand_out";
+    details.message = "a sample cursor goes on by whole batches";
+    details.expected = std::to_string(batch);
+    details.found = std::to_string(samples);
+    throw Error(ErrorCode::invalid_argument, std::move(details));
+  }
+  EpochCursor::hand_out(range, samples);
 }
 
 HOLDFAST_INLINE std::size_t SampleCursor::batch_size_at(
