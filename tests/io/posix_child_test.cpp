@@ -1,6 +1,7 @@
 #include <holdfast/io/posix_child.hpp>
 
 #include "support/catch.hpp"
+#include "support/forked_child.hpp"
 #include "support/temporary_directory.hpp"
 
 #include <atomic>
@@ -12,6 +13,9 @@
 #include <iterator>
 #include <string>
 #include <thread>
+#include <utility>
+
+#include <sys/wait.h>
 
 using namespace holdfast;
 using namespace holdfast::test;
@@ -73,6 +77,37 @@ TEST_CASE("child process: waits no longer than asked, and kills", "[io]") {
     CHECK_FALSE(moved.wait(0));
   }
   CHECK(std::chrono::steady_clock::now() - began < std::chrono::minutes(1));
+}
+
+TEST_CASE("child process: one that is no child any more", "[io][fork]") {
+  const TemporaryDirectory directory;
+  auto body = [] {
+    std::this_thread::sleep_for(std::chrono::seconds(60));
+    return 0;
+  };
+  SECTION("somebody else has waited for it") {
+    auto nothing = [] {
+      return 3;
+    };
+    ChildProcess child = ChildProcess::fork(nothing, directory.path("output"));
+    REQUIRE(::waitpid(-1, nullptr, 0) > 0);
+    CHECK(code_of([&] { (void)child.wait(60); }) == "io_error");
+    CHECK(child.wait(60)); // it counts as ended
+  }
+  SECTION("it is another process's, which leaves it alone") {
+    ChildProcess child = ChildProcess::fork(body, directory.path("output"));
+    CHECK(in_forked_child([&] {
+            child.kill();
+            return 0;
+          }) == 0);
+    CHECK(in_forked_child([&] {
+            const bool refused =
+                code_of([&] { (void)child.wait(60); }) == "io_error";
+            ChildProcess destroyed = std::move(child);
+            return refused ? 0 : 1;
+          }) == 0);
+    CHECK_FALSE(child.wait(0.05));
+  }
 }
 
 // Not a test by itself: what the process of the next one runs.

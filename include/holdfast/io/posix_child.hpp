@@ -55,9 +55,12 @@ class ChildProcess {
   /// Kills it if it still runs.
   ~ChildProcess();
 
-  /// Looks whether it has ended; waits for `seconds` at most.
+  /// Looks whether it has ended; waits for `seconds` at most. `io_error` where
+  /// it is no child of this process any more, because somebody else has waited
+  /// for it: it counts as ended then, and nobody knows how.
   [[nodiscard]] bool wait(double seconds);
-  /// Kills it if it still runs, and waits for its end.
+  /// Kills it if it still runs, and waits for its end. Leaves alone what is no
+  /// child of this process any more: its number may be another's by now.
   void kill() noexcept;
   [[nodiscard]] const End& end() const noexcept {
     return end_;
@@ -65,9 +68,11 @@ class ChildProcess {
 
  private:
   explicit ChildProcess(std::int64_t pid) : pid_(pid) {}
-  void ended(int status) noexcept;
+  /// 0 while it runs, 1 when it has ended; -1 and errno where it is no child of
+  /// ours. Only while it runs it is there afterwards.
+  int wait_for_end(int options) noexcept;
 
-  std::int64_t pid_ = 0; ///< 0: it has ended.
+  std::int64_t pid_ = 0; ///< 0: it is gone.
   End end_;
 };
 

@@ -95,28 +95,40 @@ HOLDFAST_INLINE ChildProcess::~ChildProcess() {
   kill();
 }
 
-HOLDFAST_INLINE void ChildProcess::ended(int status) noexcept {
+HOLDFAST_INLINE int ChildProcess::wait_for_end(int options) noexcept {
+  int status = 0;
+  pid_t done = 0;
+  do {
+    done = ::waitpid(static_cast<pid_t>(pid_), &status, options);
+  } while (done == -1 && errno == EINTR);
+  if (done == 0) {
+    return 0;
+  }
+  // Its number is free: it is never used again, whatever came back.
   pid_ = 0;
+  if (done == -1) {
+    return -1;
+  }
   if (WIFSIGNALED(status)) {
     end_.signal = WTERMSIG(status);
   } else {
     end_.status = WEXITSTATUS(status);
   }
+  return 1;
 }
 
 HOLDFAST_INLINE bool ChildProcess::wait(double seconds) {
   const double until = system_clock().monotonic_seconds() + seconds;
   for (double pause = 0.0002; pid_ != 0;
        pause = pause < 0.01 ? 2 * pause : pause) {
-    int status = 0;
-    const pid_t done = ::waitpid(static_cast<pid_t>(pid_), &status, WNOHANG);
-    if (done > 0) {
-      ended(status);
-    } else if (done == -1 && errno != EINTR) {
+    const int done = wait_for_end(WNOHANG);
+    if (done == -1) {
       detail::throw_system_error(errno, "wait for a child process", "");
-    } else if (system_clock().monotonic_seconds() >= until) {
-      return false;
-    } else {
+    }
+    if (done == 0) {
+      if (system_clock().monotonic_seconds() >= until) {
+        return false;
+      }
       system_clock().sleep(pause);
     }
   }
@@ -124,20 +136,11 @@ HOLDFAST_INLINE bool ChildProcess::wait(double seconds) {
 }
 
 HOLDFAST_INLINE void ChildProcess::kill() noexcept {
-  if (pid_ == 0) {
-    return;
+  // As long as it runs and is ours, nobody else can get its number.
+  if (pid_ != 0 && wait_for_end(WNOHANG) == 0) {
+    (void)::kill(static_cast<pid_t>(pid_), SIGKILL);
+    (void)wait_for_end(0);
   }
-  const auto pid = static_cast<pid_t>(pid_);
-  (void)::kill(pid, SIGKILL);
-  int status = 0;
-  pid_t done = 0;
-  do {
-    done = ::waitpid(pid, &status, 0);
-  } while (done == -1 && errno == EINTR);
-  if (done == pid) {
-    ended(status);
-  }
-  pid_ = 0;
 }
 
 HOLDFAST_INLINE std::size_t count_threads() {
