@@ -14,6 +14,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include <sys/wait.h>
 
@@ -117,22 +118,30 @@ TEST_CASE("child process: in its role", "[.]") {
     SUCCEED("nobody gave it a role");
     return;
   }
-  std::printf("role %s", role); // written at the end of the process
-  end_this_process(own_arguments().size() == 1 ? 3 : 4);
+  const std::vector<std::string> arguments = own_arguments();
+  std::printf( // written at the end of the process
+      "role %s, %zu characters",
+      role,
+      arguments.at(0).size());
+  end_this_process(arguments.size() == 1 ? 3 : 4);
 }
 
 TEST_CASE("child process: starts this program again", "[io]") {
   const TemporaryDirectory directory;
   ::setenv(kRole, "of the parent", 1);
+  // More than 64 KiB of arguments; the rest of it names no test.
+  const std::string argument =
+      "child process: in its role," + std::string(100000, 'x');
   ChildProcess child = ChildProcess::execute_self(
-      {"child process: in its role"},
-      kRole,
-      "its = own",
-      directory.path("output"));
+      {argument}, kRole, "its = own", directory.path("output"));
   REQUIRE(child.wait(60));
   CHECK(child.end().status == 3);
   const std::string output = text_in(directory.path("output"));
-  CHECK(output.find("role its = own") != std::string::npos);
+  CHECK_THAT(
+      output,
+      contains(
+          "role its = own, " + std::to_string(argument.size()) +
+          " characters"));
   ::unsetenv(kRole);
 }
 

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <limits>
 
 #include <fcntl.h>
 #include <signal.h>
@@ -149,8 +150,9 @@ HOLDFAST_INLINE std::size_t count_threads() {
 }
 
 HOLDFAST_INLINE std::vector<std::string> own_arguments() {
+  constexpr std::size_t whole = std::numeric_limits<std::size_t>::max();
   const std::string text =
-      detail::read_system_text("/proc/self/cmdline").value_or("");
+      detail::read_system_text("/proc/self/cmdline", whole).value_or("");
   std::vector<std::string> all;
   for (std::size_t begin = 0; begin < text.size();) {
     const std::size_t end = text.find('\0', begin);

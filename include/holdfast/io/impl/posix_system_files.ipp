@@ -18,8 +18,11 @@
 /// What the system tells: files as under /proc, and what is loaded.
 namespace holdfast::detail {
 
-/// What a small file of the system says; nothing where it cannot be read.
-HOLDFAST_INLINE std::optional<std::string> read_system_text(const char* path) {
+/// What a file of the system says, as far as one needs to know: about `most`
+/// bytes. Nothing where it cannot be read.
+HOLDFAST_INLINE std::optional<std::string> read_system_text(
+    const char* path,
+    std::size_t most = 65536) {
   const auto again = [](auto call) {
     auto result = call();
     while (result == -1 && errno == EINTR) {
@@ -37,7 +40,7 @@ HOLDFAST_INLINE std::optional<std::string> read_system_text(const char* path) {
   do {
     got = again([&] { return ::read(file, piece.data(), piece.size()); });
     text.append(piece.data(), got > 0 ? static_cast<std::size_t>(got) : 0);
-  } while (got > 0 && text.size() < 65536);
+  } while (got > 0 && text.size() < most);
   (void)::close(file);
   if (got < 0) {
     return std::nullopt;
