@@ -208,13 +208,16 @@ TEST_CASE("cursor parts: changed data, on with the next epoch", "[state]") {
     CHECK(code_of([&] { (void)live.begin_range(); }) == "epoch_not_ended");
     live.start_epoch(3);
     CHECK(run(live, kAll, true) == shuffled_order(12, 1, 3));
-    CHECK_FALSE(live.cut());
+    CHECK_FALSE(live.begun_elsewhere());
   }
   SECTION("even where as many samples are left as there are now") {
     const Captured captured = saved_after(24, options("a"), 4);
     (void)remarks_after(live, captured);
     CHECK(live.position() == live.epoch_size());
     CHECK(live.consumed().empty());
+    SampleCursor next(12, options("b"));
+    CHECK(remarks_after(next, captured_from(live)).empty());
+    CHECK(next.consumed().empty());
   }
   SECTION("at its start nothing is given up") {
     CHECK(
@@ -319,6 +322,43 @@ TEST_CASE("cursor parts: an epoch cursor of known size", "[state]") {
       Codes{"epoch: value_out_of_range", "position: value_out_of_range"});
 }
 
+TEST_CASE("cursor parts: an epoch that a loader ended early", "[state]") {
+  Control control;
+  EpochCursor source(10);
+  source.attach(&control);
+  source.start_epoch(4);
+  const std::uint64_t range = source.begin_range();
+  source.hand_out(range, 3);
+  (void)source.commit();
+  source.hand_out(range, 3);
+  source.end_epoch_here(range);
+  const auto saved = [&] {
+    return capture(*make_part(source));
+  };
+  CHECK(
+      saved().saved.values.count("ended") == 0); // it ends behind the position
+  (void)source.commit();
+  CHECK(source.ended());
+  CHECK_FALSE(source.begun_elsewhere());
+  const Captured captured = saved();
+  CHECK(captured.saved.values.at("ended") == Value(true));
+
+  EpochCursor live(10);
+  Control live_control;
+  live.attach(&live_control);
+  const auto part = make_part(live);
+  restore(*part, captured);
+  CHECK(part->exact());
+  CHECK(live.position() == 6);
+  CHECK(live.at_end());
+  CHECK(capture(*part).saved.values == captured.saved.values);
+  CHECK_FALSE(live.fetches(live.begin_range()));
+  CHECK(code_of([&] { (void)live.begin_range(); }) == "epoch_not_ended");
+  live.start_epoch(5);
+  CHECK_FALSE(live.ended());
+  CHECK(live.end() == 10);
+}
+
 TEST_CASE("cursor parts: a stream goes on at the next epoch", "[state]") {
   Control control;
   EpochCursor source(EpochCursor::kUnknown);
@@ -353,4 +393,5 @@ TEST_CASE("cursor parts: a stream goes on at the next epoch", "[state]") {
   CHECK(source.fetches(range));
   source.end_epoch_here(range);
   CHECK(restored(8).empty()); // nothing was left
+  CHECK(capture(*make_part(source)).saved.values.at("ended") == Value(true));
 }

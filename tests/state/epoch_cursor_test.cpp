@@ -37,13 +37,13 @@ TEST_CASE("epoch cursor: ended by a restore, one range is empty", "[state]") {
   cursor.attach(&control);
   cursor.restore_ended(3, 4, "why");
   CHECK(cursor.at_end());
-  CHECK(cursor.cut());
+  CHECK(cursor.begun_elsewhere());
   CHECK(cursor.remark() == "why");
   CHECK(cursor.position() == 4);
   CHECK_FALSE(cursor.fetches(cursor.begin_range()));
   CHECK(code_of([&] { (void)cursor.begin_range(); }) == "epoch_not_ended");
   cursor.start_epoch(4);
-  CHECK_FALSE(cursor.cut());
+  CHECK_FALSE(cursor.begun_elsewhere());
   CHECK(cursor.remark().empty());
   CHECK(cursor.end() == 10);
   CHECK(cursor.fetches(cursor.begin_range()));

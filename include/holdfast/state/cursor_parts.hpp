@@ -42,7 +42,7 @@ class CursorPart : public Part {
   }
 
  protected:
-  /// Of every cursor: epoch and position, and whether the epoch was cut.
+  /// Of every cursor: epoch and position, and whether the epoch ends there.
   void add_place(Values& values) const;
   [[nodiscard]] std::unique_ptr<Restore> move_to(CursorPlace place);
 

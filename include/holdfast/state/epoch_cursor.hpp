@@ -80,9 +80,16 @@ class EpochCursor : public Cursor {
     return end_;
   }
 
-  /// True if this epoch was ended by `restore_ended`.
-  [[nodiscard]] bool cut() const noexcept {
-    return cut_;
+  /// True if the position is where this epoch ends, whatever its size says: by
+  /// `end_epoch_here` or `restore_ended`. All that such an epoch has left is
+  /// its empty range.
+  [[nodiscard]] bool ended() const noexcept {
+    return at_end() && (end_ != epoch_size_ || begun_elsewhere_);
+  }
+  /// True if `restore_ended` ended this epoch: its samples up to the position
+  /// need not be those that this cursor would hand out.
+  [[nodiscard]] bool begun_elsewhere() const noexcept {
+    return begun_elsewhere_;
   }
 
   /// As after `start_epoch(epoch)` and a commit at `position`, except that a
@@ -116,7 +123,7 @@ class EpochCursor : public Cursor {
   std::size_t position_ = 0;
   std::size_t handed_out_ = 0; // At or after position_.
   std::size_t end_;
-  bool cut_ = false;
+  bool begun_elsewhere_ = false;
   bool epoch_begun_ = false; // A range of this epoch has begun.
   bool empty_range_due_ = false;
   std::uint64_t range_ = 0; // The last range's number.

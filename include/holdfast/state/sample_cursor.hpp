@@ -46,8 +46,9 @@ class SampleCursor final : public EpochCursor {
   /// the batch size, before `end()`.
   [[nodiscard]] std::vector<std::size_t> batch_at(std::size_t place);
   /// Indices of the samples of this epoch that are committed, in their order.
-  /// Empty where a restore has ended the epoch, because it was begun with other
-  /// data or in other batches: what they were is not known here.
+  /// Empty where a restore has ended the epoch (`begun_elsewhere`), because it
+  /// was begun with other data or in other batches: what they were is not known
+  /// here.
   [[nodiscard]] std::vector<std::size_t> consumed();
 
   [[nodiscard]] const DataLoaderOptions& options() const noexcept {

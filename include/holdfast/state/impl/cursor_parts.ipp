@@ -79,7 +79,7 @@ class CursorRestore final : public Restore {
 HOLDFAST_INLINE void CursorPart::add_place(Values& values) const {
   values.emplace("epoch", Value(cursor_.epoch()));
   values.emplace("position", Value(cursor_.position()));
-  if (cursor_.cut()) {
+  if (cursor_.ended()) {
     values.emplace("ended", Value(true));
   }
 }
@@ -94,8 +94,6 @@ HOLDFAST_INLINE State EpochCursorPart::capture(const Names&) {
   add_place(state.values);
   if (!is_stream()) {
     state.values.emplace("epoch_size", Value(cursor_.epoch_size()));
-  } else if (cursor_.at_end()) {
-    state.values.emplace("ended", Value(true));
   }
   return state;
 }

@@ -25,7 +25,7 @@ HOLDFAST_INLINE void EpochCursor::move_to(
   position_ = position;
   handed_out_ = position;
   end_ = end;
-  cut_ = false;
+  begun_elsewhere_ = false;
   epoch_begun_ = false;
   empty_range_due_ = false;
   range_open_ = false;
@@ -84,7 +84,7 @@ HOLDFAST_INLINE void EpochCursor::restore_ended(
     std::string remark) noexcept {
   move_to(epoch, position, position);
   remark_.swap(remark);
-  cut_ = true;
+  begun_elsewhere_ = true;
   empty_range_due_ = true;
 }
 

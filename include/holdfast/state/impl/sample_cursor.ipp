@@ -118,7 +118,8 @@ HOLDFAST_INLINE std::vector<std::size_t> SampleCursor::batch_at(
 }
 
 HOLDFAST_INLINE std::vector<std::size_t> SampleCursor::consumed() {
-  return cut() ? std::vector<std::size_t>() : indices(0, position());
+  return begun_elsewhere() ? std::vector<std::size_t>()
+                           : indices(0, position());
 }
 
 } // namespace holdfast
