@@ -3,7 +3,7 @@
 #include <support/catch.hpp>
 
 #include <holdfast/state/builtin.hpp>
-#include <holdfast/state/cursor_parts.hpp>
+#include <holdfast/state/sample_cursor_part.hpp>
 
 #include <memory>
 #include <random>

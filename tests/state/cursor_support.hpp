@@ -2,7 +2,7 @@
 
 #include <state/part_support.hpp>
 
-#include <holdfast/state/cursor_parts.hpp>
+#include <holdfast/state/sample_cursor_part.hpp>
 
 #include <cstddef>
 #include <cstdint>

@@ -1,7 +1,6 @@
 #include <state/cursor_support.hpp>
 #include <support/catch.hpp>
 
-#include <holdfast/state/cursor_parts.hpp>
 #include <holdfast/state/sample_cursor.hpp>
 #include <holdfast/state/sample_order.hpp>
 
@@ -10,8 +9,6 @@
 
 using namespace holdfast;
 using namespace holdfast::test;
-
-namespace {} // namespace
 
 TEST_CASE("sample cursor: an epoch is the order in batches", "[state]") {
   const bool shuffle = GENERATE(false, true);

@@ -1,10 +1,9 @@
 #pragma once
 
 #include <holdfast/base/error.hpp>
-#include <holdfast/state/cursor_parts.hpp>
-#include <holdfast/state/epoch_cursor.hpp>
 #include <holdfast/state/job_queue.hpp>
 #include <holdfast/state/sample_cursor.hpp>
+#include <holdfast/state/sample_cursor_part.hpp>
 #include <holdfast/state/sample_order.hpp>
 
 #include <cstddef>

@@ -23,8 +23,8 @@ namespace holdfast {
 ///
 /// What comes at a place must follow from epoch and place alone: then nothing
 /// else has to be saved. `make_part(cursor)` is the part
-/// (state/cursor_parts.hpp); docs/data.md and examples/own_loader.cpp show a
-/// whole loader.
+/// (state/epoch_cursor_part.hpp); docs/data.md and examples/own_loader.cpp show
+/// a whole loader.
 ///
 /// While it is attached, ranges are as `Cursor` tells. Otherwise each range is
 /// a whole epoch: the first one is the current epoch, each later one the epoch

@@ -2,9 +2,9 @@
 
 #include <holdfast/base/error.hpp>
 #include <holdfast/state/batch_source.hpp>
-#include <holdfast/state/cursor_parts.hpp>
 #include <holdfast/state/data_loader_options.hpp>
 #include <holdfast/state/epoch_cursor.hpp>
+#include <holdfast/state/epoch_cursor_part.hpp>
 
 #include <algorithm>
 #include <cstddef>

@@ -1,7 +1,7 @@
 #include <state/cursor_support.hpp>
 #include <support/catch.hpp>
 
-#include <holdfast/state/cursor_parts.hpp>
+#include <holdfast/state/sample_cursor_part.hpp>
 #include <holdfast/state/sample_order.hpp>
 
 #include <limits>
@@ -20,7 +20,7 @@ Codes refused(SampleCursor& cursor, const Captured& captured) {
 
 } // namespace
 
-TEST_CASE("cursor parts: what is saved of samples", "[state]") {
+TEST_CASE("sample cursor part: what is saved of samples", "[state]") {
   Control control;
   SampleCursor cursor(
       10, DataLoaderOptions(3).seed(std::numeric_limits<std::uint64_t>::max()));
@@ -40,9 +40,10 @@ TEST_CASE("cursor parts: what is saved of samples", "[state]") {
   detail::SampleCursorPart part(cursor);
   CHECK(part.kind() == "data");
   CHECK(part.stage() == Stage::data);
+  CHECK(StateAdapter<SampleCursor>::default_name == std::string("data"));
 }
 
-TEST_CASE("cursor parts: other data is refused", "[state]") {
+TEST_CASE("sample cursor part: other data is refused", "[state]") {
   Control control;
   SampleCursor source(10, DataLoaderOptions(3).seed(1));
   source.attach(&control);
@@ -64,7 +65,7 @@ TEST_CASE("cursor parts: other data is refused", "[state]") {
 }
 
 TEST_CASE(
-    "cursor parts: batches may change at the start of an epoch",
+    "sample cursor part: batches may change at the start of an epoch",
     "[state]") {
   SampleCursor source(10, DataLoaderOptions(3));
   source.start_epoch(5);
@@ -74,7 +75,7 @@ TEST_CASE(
   CHECK(live.options().batch_size() == 4);
 }
 
-TEST_CASE("cursor parts: values are checked", "[state]") {
+TEST_CASE("sample cursor part: values are checked", "[state]") {
   SampleCursor cursor(10, in_order(3));
   Captured captured = captured_from(cursor);
   Values& values = captured.saved.values;
@@ -148,7 +149,9 @@ Codes remarks_after(SampleCursor& cursor, const Captured& captured) {
 
 } // namespace
 
-TEST_CASE("cursor parts: a data set that has grown is refused", "[state]") {
+TEST_CASE(
+    "sample cursor part: a data set that has grown is refused",
+    "[state]") {
   const std::size_t batches = GENERATE(0U, 1U, 4U);
   const Captured captured = saved_after(10, DataLoaderOptions(3), batches);
   SampleCursor live(11, DataLoaderOptions(3));
@@ -157,7 +160,7 @@ TEST_CASE("cursor parts: a data set that has grown is refused", "[state]") {
       Codes{"data_size: 10 samples -> 11 samples"});
 }
 
-TEST_CASE("cursor parts: another fingerprint is refused", "[state]") {
+TEST_CASE("sample cursor part: another fingerprint is refused", "[state]") {
   const auto tagged = [](const char* tag) {
     return DataLoaderOptions(3).fingerprint(tag);
   };
@@ -174,7 +177,9 @@ TEST_CASE("cursor parts: another fingerprint is refused", "[state]") {
   CHECK(remarks_after(other, saved_after(10, DataLoaderOptions(3), 1)).empty());
 }
 
-TEST_CASE("cursor parts: changed data, on with the next epoch", "[state]") {
+TEST_CASE(
+    "sample cursor part: changed data, on with the next epoch",
+    "[state]") {
   const auto options = [](const char* tag) {
     return DataLoaderOptions(3).seed(1).fingerprint(tag).on_data_change(
         DataChange::next_epoch);
@@ -245,7 +250,9 @@ TEST_CASE("cursor parts: changed data, on with the next epoch", "[state]") {
   }
 }
 
-TEST_CASE("cursor parts: another world within an epoch is refused", "[state]") {
+TEST_CASE(
+    "sample cursor part: another world within an epoch is refused",
+    "[state]") {
   const auto world = [](std::size_t rank, std::size_t size) {
     return DataLoaderOptions(3).rank(rank).world_size(size);
   };
@@ -275,7 +282,7 @@ TEST_CASE("cursor parts: another world within an epoch is refused", "[state]") {
   CHECK(alone.at_end());
 }
 
-TEST_CASE("cursor parts: values of a world are checked", "[state]") {
+TEST_CASE("sample cursor part: values of a world are checked", "[state]") {
   SampleCursor cursor(10, in_order(3));
   Captured captured = captured_from(cursor);
   captured.saved.values["world_size"] = Value(0);
@@ -285,113 +292,4 @@ TEST_CASE("cursor parts: values of a world are checked", "[state]") {
   CHECK(
       refused(cursor, captured) ==
       Codes{"ended: type_mismatch", "world_size: type_mismatch"});
-}
-
-TEST_CASE("cursor parts: an epoch cursor of known size", "[state]") {
-  Control control;
-  EpochCursor source(10);
-  source.attach(&control);
-  source.start_epoch(4);
-  source.hand_out(source.begin_range(), 7);
-  (void)source.commit();
-  const auto part = make_part(source);
-  CHECK(part->kind() == "data");
-  CHECK(StateAdapter<EpochCursor>::default_name == std::string("data"));
-  CHECK(StateAdapter<SampleCursor>::default_name == std::string("data"));
-  Captured captured = capture(*part);
-  CHECK(
-      captured.saved.values ==
-      Values{
-          {"epoch", Value(4)},
-          {"epoch_size", Value(10)},
-          {"position", Value(7)}});
-
-  EpochCursor live(10);
-  restore(*make_part(live), captured);
-  CHECK(live.epoch() == 4);
-  CHECK(live.position() == 7);
-  EpochCursor grown(11);
-  const auto codes = [&](EpochCursor& cursor) {
-    return codes_of(mismatches_of(*make_part(cursor), captured.saved));
-  };
-  CHECK(codes(grown) == Codes{"epoch_size: data_changed"});
-  captured.saved.values["position"] = Value(11);
-  captured.saved.values["epoch"] = Value(-1);
-  CHECK(
-      codes(live) ==
-      Codes{"epoch: value_out_of_range", "position: value_out_of_range"});
-}
-
-TEST_CASE("cursor parts: an epoch that a loader ended early", "[state]") {
-  Control control;
-  EpochCursor source(10);
-  source.attach(&control);
-  source.start_epoch(4);
-  const std::uint64_t range = source.begin_range();
-  source.hand_out(range, 3);
-  (void)source.commit();
-  source.hand_out(range, 3);
-  source.end_epoch_here(range);
-  const auto saved = [&] {
-    return capture(*make_part(source));
-  };
-  CHECK(
-      saved().saved.values.count("ended") == 0); // it ends behind the position
-  (void)source.commit();
-  CHECK(source.ended());
-  CHECK_FALSE(source.begun_elsewhere());
-  const Captured captured = saved();
-  CHECK(captured.saved.values.at("ended") == Value(true));
-
-  EpochCursor live(10);
-  Control live_control;
-  live.attach(&live_control);
-  const auto part = make_part(live);
-  restore(*part, captured);
-  CHECK(part->exact());
-  CHECK(live.position() == 6);
-  CHECK(live.at_end());
-  CHECK(capture(*part).saved.values == captured.saved.values);
-  CHECK_FALSE(live.fetches(live.begin_range()));
-  CHECK(code_of([&] { (void)live.begin_range(); }) == "epoch_not_ended");
-  live.start_epoch(5);
-  CHECK_FALSE(live.ended());
-  CHECK(live.end() == 10);
-}
-
-TEST_CASE("cursor parts: a stream goes on at the next epoch", "[state]") {
-  Control control;
-  EpochCursor source(EpochCursor::kUnknown);
-  source.attach(&control);
-  source.start_epoch(4);
-  const std::uint64_t range = source.begin_range();
-  const auto restored = [&](std::size_t size) {
-    EpochCursor live(EpochCursor::kUnknown);
-    Control live_control;
-    live.attach(&live_control);
-    detail::EpochCursorPart from(source);
-    detail::EpochCursorPart part(live, size);
-    CHECK(part.kind() == "stream");
-    restore(part, capture(from));
-    CHECK(part.exact() == part.notes().empty());
-    const bool ended = live.at_end();
-    CHECK(live.fetches(live.begin_range()) != ended);
-    CHECK(live.epoch() == 4);
-    return part.notes();
-  };
-  CHECK(restored(0).empty()); // at the start of an epoch it is exact
-  source.hand_out(range, 7);
-  (void)source.commit();
-  CHECK(
-      restored(0) ==
-      Codes{"a stream cannot seek: what epoch 4 had left after 7 samples is "
-            "given up, and epoch 5 begins at its start"});
-  CHECK(
-      restored(8) ==
-      Codes{"a stream cannot seek: what epoch 4 had left after 7 samples is "
-            "given up (1 sample), and epoch 5 begins at its start"});
-  CHECK(source.fetches(range));
-  source.end_epoch_here(range);
-  CHECK(restored(8).empty()); // nothing was left
-  CHECK(capture(*make_part(source)).saved.values.at("ended") == Value(true));
 }
