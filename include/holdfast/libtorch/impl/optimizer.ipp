@@ -24,8 +24,8 @@ namespace holdfast::detail {
 
 class OptimizerPart final : public Part {
  public:
-  OptimizerPart(ObjectRef<optim::Optimizer> optimizer, StateFactory make_state)
-      : optimizer_(optimizer), make_state_(make_state) {}
+  OptimizerPart(ObjectRef<optim::Optimizer> optimizer, const OptimizerClass& of)
+      : optimizer_(optimizer), class_(of) {}
 
   [[nodiscard]] std::string kind() const override {
     return "optimizer";
@@ -68,10 +68,19 @@ class OptimizerPart final : public Part {
     return *optimizer;
   }
 
+  /// True for one of the user's that has the `save` and `load` of one of
+  /// LibTorch's. False also where the object may be of a class that derives
+  /// from what the compiler saw.
+  [[nodiscard]] bool inherits_save(const optim::Optimizer& optimizer) const {
+    return class_.saver != nullptr && typeid(optimizer) == *class_.type &&
+        is_known_type(*class_.saver) && is_known_type(*class_.loader);
+  }
+
   /// True for one of the user's that says nothing but what its own `save` and
   /// `load` may say.
   [[nodiscard]] bool saves_itself(const optim::Optimizer& optimizer) const {
-    return make_state_ == nullptr && !is_known_optimizer(optimizer) &&
+    return class_.make_state == nullptr && !is_known_optimizer(optimizer) &&
+        !inherits_save(optimizer) &&
         !(derives_from_known(optimizer) &&
           dynamic_cast<const ExtraState*>(&optimizer) != nullptr);
   }
@@ -84,7 +93,7 @@ class OptimizerPart final : public Part {
       std::vector<TensorOut>& tensors);
 
   ObjectRef<optim::Optimizer> optimizer_;
-  StateFactory make_state_;
+  OptimizerClass class_;
   std::vector<std::string> notes_; ///< Of the last capture.
   std::vector<std::string> changes_; ///< Of the last restore.
   ProgramOptions program_;
@@ -149,7 +158,7 @@ HOLDFAST_INLINE Values OptimizerPart::capture_states(
     }
   }
   if (!state_type.empty()) {
-    (void)make_state(optimizer, make_state_, state_type);
+    (void)make_state(optimizer, class_.make_state, state_type);
   }
   return states;
 }
@@ -298,7 +307,9 @@ HOLDFAST_INLINE std::unique_ptr<Restore> OptimizerPart::prepare(
       *restore,
       mismatches);
   const auto own = saved.values.find(kOwnSave);
-  if (own != saved.values.end() && !saves_itself(optimizer)) {
+  // One that inherits them was saved by them, too, before and by a reference.
+  if (own != saved.values.end() && !saves_itself(optimizer) &&
+      !inherits_save(optimizer)) {
     mismatches.push_back(
         {ErrorCode::type_mismatch, "states", "one by one", "from save()"});
     return nullptr;
@@ -311,7 +322,8 @@ HOLDFAST_INLINE std::unique_ptr<Restore> OptimizerPart::prepare(
     tensors.report_unused(mismatches);
     restore->fresh = tensors.take();
   } else {
-    prepare_states(optimizer, keys, make_state_, saved, *restore, mismatches);
+    prepare_states(
+        optimizer, keys, class_.make_state, saved, *restore, mismatches);
   }
   changes_ = program_.compare(groups, match);
 
@@ -334,8 +346,8 @@ HOLDFAST_INLINE std::unique_ptr<Restore> OptimizerPart::prepare(
 
 HOLDFAST_INLINE std::unique_ptr<Part> make_optimizer_part(
     ObjectRef<optim::Optimizer> optimizer,
-    StateFactory make_state) {
-  return std::unique_ptr<Part>(new OptimizerPart(optimizer, make_state));
+    const OptimizerClass& of) {
+  return std::unique_ptr<Part>(new OptimizerPart(optimizer, of));
 }
 
 } // namespace holdfast::detail
