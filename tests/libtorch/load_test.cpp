@@ -215,6 +215,17 @@ struct Outer : nn::Module {
   std::vector<std::shared_ptr<Counter>> counters;
 };
 
+struct Trainer {
+  explicit Trainer(const std::string& name) : net({name}) {}
+  Outer net;
+  optim::Adam optimizer{net.parameters(), optim::AdamOptions(0.05)};
+  template <class V>
+  void state(V& v) {
+    v("net", net);
+    v("optimizer", optimizer);
+  }
+};
+
 } // namespace
 
 TEST_CASE("load: state of modules that is not in tensors has names, too") {
@@ -284,6 +295,29 @@ TEST_CASE("load: a module becomes the whole one, and the whole one a module") {
   save_to(whole.path(), bare);
   load(whole.path(), LoadOptions().rename("*", "backbone.*"), outer);
   CHECK(outer.counters[0]->count == 6);
+}
+
+TEST_CASE("load: modules and optimizers in an object follow renames, too") {
+  const TemporaryDirectory directory;
+  Trainer saved("one");
+  step(saved.net, saved.optimizer);
+  saved.net.counters[0]->count = 5;
+  auto part = named("trainer", saved);
+  save_to(directory.path(), part);
+  step(saved.net, saved.optimizer);
+
+  Trainer other("first");
+  const LoadReport report = load(
+      directory.path(),
+      LoadOptions().rename("net.one.*", "net.first.*"),
+      named("trainer", other));
+  CHECK(other.net.counters[0]->count == 5);
+  CHECK(
+      fate_of(report, "optimizer.trainer.net.first.weight.exp_avg")
+          .renamed_from == "optimizer.trainer.net.one.weight.exp_avg");
+  step(other.net, other.optimizer);
+  CHECK(
+      at::equal(other.net.counters[0]->weight, saved.net.counters[0]->weight));
 }
 
 TEST_CASE("load: two of a module's names may not become one") {
