@@ -212,7 +212,7 @@ MUTANTS = [
            "    std::swap(live_, saved_);", "",
            torch("trap 10: *")),
     Mutant("own state of a scheduler is not loaded", L + "scheduler.ipp",
-           "        own_.load(saved_);", "",
+           "      own_.load(saved_);", "",
            torch("scheduler: one of the user's own*")),
     Mutant("the best value of a plateau is forgotten",
            L + "plateau_scheduler.ipp",

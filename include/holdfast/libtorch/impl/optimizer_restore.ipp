@@ -49,12 +49,7 @@ class OptimizerRestore final : public Restore {
     // What the optimizer had before is gone, whoever loads.
     optimizer_.state().swap(states);
     applied = true;
-    try {
-      load(extra_saved, saved_archive, &Options::saved_archive);
-    } catch (...) {
-      undo();
-      throw;
-    }
+    load(extra_saved, saved_archive, &Options::saved_archive);
     for (Options& item : options) {
       if (item.saved != nullptr) {
         assign_options(*item.live, *item.saved);
