@@ -137,7 +137,7 @@ MUTANTS = [
            '  v("sum", s.sum());\n', "", MATRIX),
     Mutant("the last gradient of LBFGS is forgotten", L + "optimizer_fields.ipp",
            '  v("prev_flat_grad", s.prev_flat_grad());\n', "", MATRIX),
-    Mutant("the user's parameter states are not read", L + "optimizer_restore.ipp",
+    Mutant("the user's parameter states are not read", L + "optimizer_states.ipp",
            '        read_archive(*param_state, "the parameter state", '
            "archive.archive());\n", "", MATRIX),
     Mutant("group options stay the program's", L + "optimizer_restore.ipp",
