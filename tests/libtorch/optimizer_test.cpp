@@ -703,6 +703,12 @@ struct Counting : Clipped {
 struct CountingDerived : Counting {
   using Counting::Counting;
 };
+struct OnlySaves : Clipped {
+  using Clipped::Clipped;
+  void save(torch::serialize::OutputArchive& archive) const override {
+    Clipped::save(archive);
+  }
+};
 struct OnlyLoads : Clipped {
   using Clipped::Clipped;
   void load(torch::serialize::InputArchive& archive) override {
@@ -817,6 +823,8 @@ TEST_CASE("optimizer: a save() or load() of the user's is called") {
   CHECK_THAT(note_of(counting), contains(by_its_own));
   CountingDerived derived(layer->parameters());
   CHECK_THAT(note_of(derived), contains(by_its_own));
+  OnlySaves only_saves(layer->parameters());
+  CHECK_THAT(note_of(only_saves), contains(by_its_own));
   OnlyLoads only_loads(layer->parameters());
   CHECK_THAT(note_of(only_loads), contains(by_its_own));
   HidesSave hides_save(layer->parameters());
