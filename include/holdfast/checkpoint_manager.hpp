@@ -26,6 +26,15 @@ struct DefaultName<T, std::void_t<decltype(StateAdapter<T>::default_name)>> {
   static constexpr const char* value = StateAdapter<T>::default_name;
 };
 
+/// LibTorch's record, and with it the entries of the program's whose severity
+/// hangs on what LibTorch has used.
+[[nodiscard]] Environment run_environment();
+/// `libtorch` with what it makes of `program`.
+[[nodiscard]] Environment joined_environment(
+    Environment libtorch,
+    const Environment& program,
+    bool uses_cuda);
+
 constexpr bool same_text(const char* a, const char* b) noexcept {
   while (*a != '\0' && *a == *b) {
     ++a;
@@ -138,7 +147,7 @@ class CheckpointManager final : public Manager {
     if constexpr ((detail::check_argument<Arguments>() && ... && true)) {
       (detail::PartArgument<Parts>::add(*this, parts), ...);
       add_reserved_part("rng", make_default_generators());
-      set_environment(&libtorch_environment);
+      set_environment(&detail::run_environment);
     }
   }
 };
@@ -193,3 +202,7 @@ LoadReport load(
 }
 
 } // namespace holdfast
+
+#if HOLDFAST_HEADER_ONLY
+#include <holdfast/impl/checkpoint_manager.ipp>
+#endif

@@ -171,6 +171,37 @@ struct Average {
 using Net32 = Net<float>;
 using Net64 = Net<double>;
 
+/// The same object before and after its members got other names.
+struct Named {
+  std::string average = "average";
+  std::string values = "values";
+  std::string rate = "rate";
+};
+struct Shadow {
+  const Named& named;
+  FakeTensor values{0, 0};
+  int updates = 0;
+  template <class V>
+  void state(V& v) {
+    v(named.values, values);
+    v("updates", updates);
+  }
+};
+struct Renamed {
+  explicit Renamed(Named names, std::string tensor)
+      : named(std::move(names)), net{{{tensor, {0}}}} {}
+  Named named;
+  Shadow shadow{named};
+  double rate = 0;
+  Net32 net;
+  template <class V>
+  void state(V& v) {
+    v(named.average, shadow);
+    v(named.rate, rate);
+    v("net", net);
+  }
+};
+
 } // namespace
 
 namespace holdfast {
@@ -467,6 +498,67 @@ TEST_CASE("load options: members of an object", "[load]") {
   CHECK(after.fresh.numbers == std::vector<float>{-1});
   CHECK(report.count(Fate::loaded) == 1);
   CHECK(report.count(Fate::missing) == 1);
+}
+
+TEST_CASE("load options: members that got other names", "[load]") {
+  const Disk disk = new_disk();
+  {
+    Renamed before({}, "b.x");
+    before.shadow.values.numbers = {7, 8};
+    before.shadow.updates = 3;
+    before.rate = 0.5;
+    before.net.tensors["b.x"] = {9};
+    Manager manager(kRoot, keep_everything(disk));
+    manager.add("object", before);
+    manager.resume();
+    manager.step();
+  }
+  static ManualClock clock;
+  Renamed after({"ema", "shadow", "lr"}, "c.x");
+  PartSet parts;
+  parts.add("object", make_part(after));
+  const auto options = [] {
+    return LoadOptions()
+        .rename("average.values", "ema.shadow")
+        .rename("rate", "lr")
+        .rename("net.b.*", "net.c.*");
+  };
+  CHECK(code_of([&] {
+          load(kRoot, options(), parts, *disk, clock);
+        }) == "name_missing");
+  CHECK(after.rate == 0);
+  const LoadReport report =
+      load(kRoot, options().rename("average.*", "ema.*"), parts, *disk, clock);
+  CHECK(after.shadow.values.numbers == std::vector<float>{7, 8});
+  CHECK(after.shadow.updates == 3);
+  CHECK(after.rate == 0.5);
+  CHECK(after.net.tensors["c.x"] == std::vector<float>{9});
+  REQUIRE(report.tensors.size() == 2);
+  CHECK(
+      report.tensors[0].to_string() ==
+      "object: 'ema.shadow' (renamed from 'average.values'): loaded, F32 [2]");
+  CHECK(
+      report.tensors[1].to_string() ==
+      "object: 'net.c.x' (renamed from 'net.b.x'): loaded, F32 [1]");
+  const auto twice = error_of([&] {
+    load(kRoot, LoadOptions().rename("rate", "net"), parts, *disk, clock);
+  });
+  REQUIRE(twice);
+  CHECK(twice->code() == ErrorCode::duplicate_name);
+  CHECK(twice->name() == "net");
+  // A name stays in its member.
+  CHECK(code_of([&] {
+          load(
+              kRoot,
+              LoadOptions()
+                  .rename("net.b.x", "ema.x")
+                  .rename("average.values", "ema.shadow")
+                  .rename("average.*", "ema.*")
+                  .rename("rate", "lr"),
+              parts,
+              *disk,
+              clock);
+        }) == "name_unexpected");
 }
 
 TEST_CASE("salvage: other parts may be damaged or gone", "[load]") {

@@ -790,6 +790,26 @@ TEST_CASE("checkpoint manager: the environment is compared") {
   CHECK_THAT(report.to_string(), contains("threads.intra_op"));
 }
 
+TEST_CASE("checkpoint manager: GPUs that are not used break nothing") {
+  Environment program;
+  program.set("gpu.models", "A GPU", Severity::breaks_bit_equality);
+  program.set("machine.processor", "P", Severity::breaks_bit_equality);
+  const auto recorded = [&program](bool uses_cuda) {
+    Environment record =
+        holdfast::detail::joined_environment(Environment(), program, uses_cuda);
+    // As managers do: what is there stays.
+    record.entries.insert(program.entries.begin(), program.entries.end());
+    CHECK(
+        record.entries.at("machine.processor").severity ==
+        Severity::breaks_bit_equality);
+    CHECK(record.entries.at("gpu.models").value == "A GPU");
+    return record.entries.at("gpu.models").severity;
+  };
+  CHECK(recorded(false) == Severity::information);
+  CHECK(recorded(true) == Severity::breaks_bit_equality);
+  CHECK(holdfast::detail::joined_environment({}, {}, false).entries.empty());
+}
+
 namespace {
 
 /// Does not say what its state is.

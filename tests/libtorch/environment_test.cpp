@@ -4,6 +4,7 @@
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
 #include <c10/core/DefaultDtype.h>
 #include <c10/core/ScalarType.h>
 
@@ -85,4 +86,29 @@ TEST_CASE("environment of LibTorch: a change of settings is a difference") {
             [&] { context.setFlushDenormal(false); }) ==
         "flush_denormal breaks_bit_equality\n");
   }
+}
+
+TEST_CASE("environment of LibTorch: CUDA that is not used breaks nothing") {
+  if (!at::hasCUDA()) {
+    CHECK_FALSE(has_used_cuda());
+  }
+  const Severity expected =
+      has_used_cuda() ? Severity::breaks_bit_equality : Severity::information;
+  const Environment environment = libtorch_environment();
+  CHECK((environment.entries.count("cudnn.enabled") == 1) == at::hasCUDA());
+  for (const auto& [name, entry] : environment.entries) {
+    if (name.compare(0, 4, "cuda") == 0 || name.compare(0, 5, "cudnn") == 0 ||
+        name.compare(0, 9, "precision") == 0) {
+      CAPTURE(name);
+      CHECK((name == "cuda.devices" || entry.severity == expected));
+    }
+  }
+}
+
+TEST_CASE("environment of LibTorch: a GPU in use is noticed", "[cuda]") {
+  (void)at::empty({1}, at::TensorOptions().device(at::kCUDA));
+  CHECK(has_used_cuda());
+  CHECK(
+      libtorch_environment().entries.at("cudnn.enabled").severity ==
+      Severity::breaks_bit_equality);
 }

@@ -215,6 +215,17 @@ struct Outer : nn::Module {
   std::vector<std::shared_ptr<Counter>> counters;
 };
 
+struct Trainer {
+  explicit Trainer(const std::string& name) : net({name}) {}
+  Outer net;
+  optim::Adam optimizer{net.parameters(), optim::AdamOptions(0.05)};
+  template <class V>
+  void state(V& v) {
+    v("net", net);
+    v("optimizer", optimizer);
+  }
+};
+
 } // namespace
 
 TEST_CASE("load: state of modules that is not in tensors has names, too") {
@@ -223,22 +234,30 @@ TEST_CASE("load: state of modules that is not in tensors has names, too") {
   saved.counters[0]->count = 5;
   save_to(directory.path(), saved);
 
+  // One rule is about all of a module: tensors, undefined ones, extra state.
   Outer model({"first", "new"});
   model.counters[1]->count = 7;
   const auto renames = [] {
-    return LoadOptions().rename("one.*", "first.*").rename("one", "first");
+    return LoadOptions().rename("one.*", "first.*");
   };
+  CHECK(code_of([&] {
+          load(directory.path(), renames().allow_missing("new.*"), model);
+        }) == "name_unexpected");
   CHECK(code_of([&] {
           load(
               directory.path(),
-              renames().allow_missing("new.*").allow_unexpected("two.*"),
+              renames()
+                  .allow_missing("new.weight")
+                  .allow_missing("new.bias")
+                  .allow_unexpected("two.*"),
               model);
         }) == "name_missing");
   CHECK(model.counters[0]->count == 0);
   const LoadReport report = load(
       directory.path(),
-      renames().allow_missing("new*").allow_unexpected("two*"),
+      renames().allow_missing("new.*").allow_unexpected("two.*"),
       model);
+  CHECK(report.notes.empty());
   CHECK(model.counters[0]->count == 5);
   CHECK(model.counters[1]->count == 7);
   CHECK(at::equal(model.counters[0]->weight, saved.counters[0]->weight));
@@ -248,6 +267,82 @@ TEST_CASE("load: state of modules that is not in tensors has names, too") {
       "state");
   CHECK(fate_of(report, "new.bias").fate == Fate::missing);
   CHECK(fate_of(report, "two.bias").fate == Fate::unused);
+
+  // By the module's own name, too, where its tensors are named apart.
+  Outer apart({"first", "two"});
+  load(
+      directory.path(),
+      LoadOptions()
+          .rename("one.weight", "first.weight")
+          .rename("one.bias", "first.bias")
+          .rename("one", "first"),
+      apart);
+  CHECK(apart.counters[0]->count == 5);
+}
+
+TEST_CASE("load: a module becomes the whole one, and the whole one a module") {
+  const TemporaryDirectory wrapped;
+  Outer outer({"backbone"});
+  outer.counters[0]->count = 5;
+  save_to(wrapped.path(), outer);
+  Counter bare;
+  load(wrapped.path(), LoadOptions().rename("backbone.*", "*"), bare);
+  CHECK(bare.count == 5);
+  CHECK(at::equal(bare.weight, outer.counters[0]->weight));
+
+  const TemporaryDirectory whole;
+  bare.count = 6;
+  save_to(whole.path(), bare);
+  load(whole.path(), LoadOptions().rename("*", "backbone.*"), outer);
+  CHECK(outer.counters[0]->count == 6);
+}
+
+TEST_CASE("load: modules and optimizers in an object follow renames, too") {
+  const TemporaryDirectory directory;
+  Trainer saved("one");
+  step(saved.net, saved.optimizer);
+  saved.net.counters[0]->count = 5;
+  auto part = named("trainer", saved);
+  save_to(directory.path(), part);
+  step(saved.net, saved.optimizer);
+
+  Trainer other("first");
+  const LoadReport report = load(
+      directory.path(),
+      LoadOptions().rename("net.one.*", "net.first.*"),
+      named("trainer", other));
+  CHECK(other.net.counters[0]->count == 5);
+  CHECK(
+      fate_of(report, "optimizer.trainer.net.first.weight.exp_avg")
+          .renamed_from == "optimizer.trainer.net.one.weight.exp_avg");
+  step(other.net, other.optimizer);
+  CHECK(
+      at::equal(other.net.counters[0]->weight, saved.net.counters[0]->weight));
+}
+
+TEST_CASE("load: two of a module's names may not become one") {
+  const TemporaryDirectory directory;
+  Outer saved({"one", "two"});
+  saved.counters[0]->count = 5;
+  save_to(directory.path(), saved);
+  Outer model({"both"});
+  const auto error_with = [&](const LoadOptions& options) {
+    const auto error =
+        error_of([&] { load(directory.path(), options, model); });
+    REQUIRE(error);
+    CHECK(error->code() == ErrorCode::duplicate_name);
+    CHECK(model.counters[0]->count == 0);
+    return error->name() + ": " + error->details().message;
+  };
+  CHECK(
+      error_with(LoadOptions().rename("one", "both").rename("two", "both")) ==
+      "both: the extra states of two modules have this name after renaming");
+  CHECK(
+      error_with(LoadOptions().rename("one.bias", "two.bias")) ==
+      "two.bias: two tensors have this name after renaming");
+  CHECK(
+      error_with(LoadOptions().rename("one.bias", "two.weight")) ==
+      "two.weight: two tensors have this name after renaming");
 }
 
 TEST_CASE("load: gradients are told to be left out") {

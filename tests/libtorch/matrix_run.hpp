@@ -468,7 +468,14 @@ class MatrixRun {
     while (running()) {
       for (const at::Tensor& batch : batches_) {
         const at::Tensor loss = optimizer_->step([&] {
-          optimizer_->zero_grad(model_->resets_gradients());
+          // As zero_grad(set_to_none), which LibTorch 1.13 has not.
+          for (at::Tensor& parameter : model_->parameters()) {
+            if (model_->resets_gradients()) {
+              parameter.mutable_grad().reset();
+            } else if (parameter.grad().defined()) {
+              parameter.mutable_grad().zero_();
+            }
+          }
           at::Tensor error = model_->forward(batch, step).square().mean();
           error.backward();
           return error;

@@ -645,7 +645,8 @@ TEST_CASE("optimizer: the user's own are saved by the way they offer") {
     goes_on(
         [](auto list) { return std::make_unique<SelfSaving>(list); }, before);
     goes_on([](auto list) { return std::make_unique<Adapted>(list); }, before);
-    // By the base class, and one that derives from LibTorch's.
+    // By the base class; one that derives from LibTorch's by its save(), since
+    // its type is not told.
     struct Derived : optim::AdamW {
       using AdamW::AdamW;
     };
@@ -660,6 +661,188 @@ TEST_CASE("optimizer: the user's own are saved by the way they offer") {
         },
         before);
   }
+}
+
+namespace {
+
+/// As people write them: a step of their own, everything else inherited.
+struct Clipped : optim::Adam {
+  using Adam::Adam;
+  at::Tensor step(LossClosure closure) override {
+    at::Tensor loss;
+    if (closure) {
+      loss = closure();
+    }
+    for (optim::OptimizerParamGroup& group : param_groups()) {
+      for (at::Tensor& parameter : group.params()) {
+        if (parameter.grad().defined()) {
+          parameter.mutable_grad().clamp_(-0.01, 0.01);
+        }
+      }
+    }
+    Adam::step();
+    return loss;
+  }
+};
+
+/// Has a member that only its own `save` knows.
+struct Counting : Clipped {
+  using Clipped::Clipped;
+  void save(torch::serialize::OutputArchive& archive) const override {
+    Clipped::save(archive);
+    archive.write("count", c10::IValue(count));
+  }
+  void load(torch::serialize::InputArchive& archive) override {
+    Clipped::load(archive);
+    c10::IValue value;
+    archive.read("count", value);
+    count = value.toInt();
+  }
+  std::int64_t count = 0;
+};
+struct CountingDerived : Counting {
+  using Counting::Counting;
+};
+struct OnlySaves : Clipped {
+  using Clipped::Clipped;
+  void save(torch::serialize::OutputArchive& archive) const override {
+    Clipped::save(archive);
+  }
+};
+struct OnlyLoads : Clipped {
+  using Clipped::Clipped;
+  void load(torch::serialize::InputArchive& archive) override {
+    Clipped::load(archive);
+  }
+};
+class HidesSave : public Clipped {
+ public:
+  using Clipped::Clipped;
+
+ private:
+  void save(torch::serialize::OutputArchive& archive) const override {
+    Clipped::save(archive);
+  }
+};
+
+} // namespace
+
+TEST_CASE("optimizer: one that inherits LibTorch's save() is saved by name") {
+  const OneThread one_thread;
+  const optim::AdamOptions options(0.03);
+  const auto parts_of = [](Network& network, auto& optimizer) {
+    Parts parts;
+    add(parts, "model", network);
+    add(parts, "optimizer", optimizer);
+    parts.emplace_back("rng", make_default_generators());
+    return parts;
+  };
+  const auto has_archive = [](const Snapshot& snapshot) {
+    return stored_in(snapshot, "optimizer").saved.values.count("own_save") != 0;
+  };
+  // By a reference to the base class, as all of them were once: by save().
+  for (const bool by_base : {false, true}) {
+    CAPTURE(by_base);
+    seed_everything(1);
+    Network network;
+    Clipped first(network->parameters(), options);
+    optim::Adam& base = first;
+    Parts parts = by_base ? parts_of(network, base) : parts_of(network, first);
+    train(network, first, 0, 3);
+    const Snapshot saved = capture(parts);
+    CHECK(has_archive(saved) == by_base);
+    train(network, first, 3, 6);
+    Parts by_type = parts_of(network, first);
+    const Snapshot uninterrupted = capture(by_type);
+
+    Network fresh;
+    auto other = std::make_shared<Clipped>(fresh->parameters(), options);
+    Parts into = parts_of(fresh, other);
+    train(fresh, *other, 0, 1); // What it has is gone afterwards.
+    REQUIRE(text_of(restore(saved, into)) == "");
+    if (!by_base) {
+      CHECK(difference(saved, capture(into)) == "");
+    }
+    train(fresh, *other, 3, 6);
+    CHECK(difference(uninterrupted, capture(into)) == "");
+
+    optim::Adam plain(fresh->parameters(), options);
+    Parts others = parts_of(fresh, plain);
+    CHECK_THAT(text_of(restore(saved, others)), contains("Clipped"));
+  }
+}
+
+TEST_CASE("optimizer: an inherited save() is not called, whatever the number") {
+  struct Many : torch::nn::Module {
+    explicit Many(std::size_t n) {
+      for (std::size_t i = 0; i < n; ++i) {
+        register_parameter(std::to_string(i), at::ones({1}));
+      }
+    }
+  } many(2000);
+  optim::Adam plain(many.parameters());
+  Clipped clipped(many.parameters());
+  for (at::Tensor& parameter : many.parameters()) {
+    parameter.mutable_grad() = at::ones({1});
+  }
+  plain.step();
+  clipped.step(nullptr);
+  const auto state_of = [&many](auto& optimizer) {
+    Parts parts;
+    add(parts, "model", many);
+    add(parts, "optimizer", optimizer);
+    return parts[1].second->capture(publish(parts));
+  };
+  // The same names and values as those of LibTorch's own, hence no archive,
+  // which takes time by the square of the number.
+  State expected = state_of(plain);
+  State state = state_of(clipped);
+  expected.values["type"] = state.values["type"];
+  CHECK((state.values == expected.values));
+  REQUIRE(state.tensors.size() == 4000);
+  REQUIRE(expected.tensors.size() == 4000);
+  std::size_t others = 0;
+  for (std::size_t i = 0; i < state.tensors.size(); ++i) {
+    others += state.tensors[i].info.name != expected.tensors[i].info.name;
+  }
+  CHECK(others == 0);
+}
+
+TEST_CASE("optimizer: a save() or load() of the user's is called") {
+  torch::nn::Linear layer(2, 2);
+  const auto note_of = [&layer](auto& optimizer) {
+    Parts parts;
+    add(parts, "model", layer);
+    add(parts, "optimizer", optimizer);
+    (void)capture(parts);
+    const std::vector<std::string> notes = parts[1].second->notes();
+    return notes.empty() ? std::string() : notes.front();
+  };
+  const std::string by_its_own = "is saved by its own save() and load()";
+  Counting counting(layer->parameters());
+  CHECK_THAT(note_of(counting), contains(by_its_own));
+  CountingDerived derived(layer->parameters());
+  CHECK_THAT(note_of(derived), contains(by_its_own));
+  OnlySaves only_saves(layer->parameters());
+  CHECK_THAT(note_of(only_saves), contains(by_its_own));
+  OnlyLoads only_loads(layer->parameters());
+  CHECK_THAT(note_of(only_loads), contains(by_its_own));
+  HidesSave hides_save(layer->parameters());
+  CHECK_THAT(note_of(hides_save), contains(by_its_own));
+  // What the compiler sees inherits, but the object may not.
+  Clipped& clipped = counting;
+  CHECK_THAT(note_of(clipped), contains(by_its_own));
+  optim::Adam& adam = counting;
+  CHECK_THAT(note_of(adam), contains(by_its_own));
+
+  counting.count = 7;
+  Parts parts;
+  add(parts, "model", layer);
+  add(parts, "optimizer", clipped);
+  const Snapshot saved = capture(parts);
+  counting.count = 0;
+  REQUIRE(text_of(restore(saved, parts)) == "");
+  CHECK(counting.count == 7);
 }
 
 TEST_CASE("optimizer: a load() of the user's that throws is taken back") {

@@ -30,6 +30,8 @@ struct Average {
 struct Picky {
   int number = 0;
   bool refuses = false;
+  int refused = -1; // Halfway.
+  int loads = 0;
   Values save_state() const {
     return {{"number", Value(number)}};
   }
@@ -37,7 +39,11 @@ struct Picky {
     if (refuses) {
       throw std::runtime_error("refused");
     }
+    ++loads;
     number = at(values, "number").as<int>();
+    if (number == refused) {
+      throw std::runtime_error("refused halfway");
+    }
   }
 };
 
@@ -212,6 +218,20 @@ TEST_CASE("composite: a member that fails takes the others back", "[state]") {
   CHECK(live.tag == "none");
   CHECK(live.bias.numbers[0] == 0);
   CHECK(live.engine == std::mt19937(1));
+}
+
+TEST_CASE("composite: the member that fails is taken back, once", "[state]") {
+  Trainer source = trained();
+  const Captured captured = capture(*make_part(source));
+  Trainer live = fresh();
+  live.second.number = 3;
+  live.second.refused = source.second.number;
+  REQUIRE(source.second.number != 3);
+  const auto part = make_part(live);
+  const auto checked = prepared(*part, captured.saved);
+  CHECK_THROWS_WITH(apply(*checked, captured), "refused halfway");
+  CHECK(live.second.number == 3);
+  CHECK(live.second.loads == 2);
 }
 
 TEST_CASE("composite: undo after success", "[state]") {

@@ -68,7 +68,8 @@ inline std::unique_ptr<Restore> prepared(Part& part, const Saved& saved) {
   return restore;
 }
 
-/// Applies: into the restore's own memory where it offers some.
+/// Applies: into the restore's own memory where it offers some. Takes back what
+/// throws, as the engine does.
 inline void apply(Restore& restore, const Captured& captured) {
   std::vector<const std::byte*> bytes;
   for (std::size_t i = 0; i < captured.bytes.size(); ++i) {
@@ -78,7 +79,12 @@ inline void apply(Restore& restore, const Captured& captured) {
     }
     bytes.push_back(buffer != nullptr ? buffer : captured.bytes[i].data());
   }
-  restore.apply(bytes);
+  try {
+    restore.apply(bytes);
+  } catch (...) {
+    restore.undo();
+    throw;
+  }
 }
 
 /// A whole restore.

@@ -23,8 +23,9 @@ namespace holdfast {
 /// Patterns are those of a shell over the names inside of parts: `*` stands for
 /// any text, points included, `?` for one character. "part:pattern" speaks of
 /// the parts whose name "part" matches, a pattern alone of all. A name has to
-/// match as a whole: "head" is not "head.weight". Setters throw
-/// `invalid_argument` for a pattern that is none (`is_pattern`).
+/// match as a whole: "head" is not "head.weight". The extra state of a module
+/// `head`, and a member `head` of an object, match where "head." does, too.
+/// Setters throw `invalid_argument` for a pattern that is none (`is_pattern`).
 ///
 /// All patterns but the first one of `rename` are about the objects' names. A
 /// tensor with several names needs leave under each.

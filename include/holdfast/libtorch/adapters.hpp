@@ -12,6 +12,7 @@
 
 #include <memory>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 
 namespace torch {
@@ -22,6 +23,7 @@ namespace detail {
 struct ModuleHolderIndicator;
 } // namespace detail
 namespace serialize {
+class InputArchive;
 class OutputArchive;
 } // namespace serialize
 } // namespace torch
@@ -133,10 +135,16 @@ template <class T>
 struct HasStateType<T, std::void_t<typename OptimizerStateType<T>::type>>
     : std::true_type {};
 
+/// Members that write into an archive, and that read from one.
+template <class Owner>
+using SaveOf = void (Owner::*)(torch::serialize::OutputArchive&) const;
+template <class Owner>
+using LoadOf = void (Owner::*)(torch::serialize::InputArchive&);
+
 /// False for a parameter state whose serialize() is that of the base class,
 /// which only throws. True for void: an optimizer without such states.
 template <class Owner>
-Owner* owner_of(void (Owner::*)(torch::serialize::OutputArchive&) const);
+Owner* owner_of(SaveOf<Owner>);
 template <class State, class = void>
 struct OverridesSerialize : std::true_type {};
 template <class State>
@@ -146,6 +154,25 @@ struct OverridesSerialize<
     : std::bool_constant<!std::is_same_v<
           decltype(owner_of(&State::serialize)),
           torch::optim::OptimizerParamState*>> {};
+
+template <class Owner>
+const std::type_info* declarer(SaveOf<Owner>) {
+  return &typeid(Owner);
+}
+template <class Owner>
+const std::type_info* declarer(LoadOf<Owner>) {
+  return &typeid(Owner);
+}
+/// Leaves both null where one is hidden by another function, or not public.
+template <class Optimizer>
+auto tell_declarers(OptimizerClass& of, int) -> std::void_t<
+    decltype(declarer(&Optimizer::save)),
+    decltype(declarer(&Optimizer::load))> {
+  of.saver = declarer(&Optimizer::save);
+  of.loader = declarer(&Optimizer::load);
+}
+template <class Optimizer>
+void tell_declarers(OptimizerClass&, long) {}
 
 template <class T>
 struct Builtin<T, std::enable_if_t<is_libtorch_object<T>>> {
@@ -224,14 +251,17 @@ struct Builtin<T, std::enable_if_t<is_libtorch_object<T>>> {
           reference_to<Held, torch::nn::Module>(object),
           saves_gradients<T> ? Gradients::values : Gradients::presence);
     } else if constexpr (Object::kind == LibTorchKind::optimizer) {
-      StateFactory factory = nullptr;
+      OptimizerClass of;
+      of.type = &typeid(Held);
+      tell_declarers<Held>(of, 0);
       if constexpr (HasStateType<Held>::value) {
         using State = typename OptimizerStateType<Held>::type;
         static_assert(
             OverridesSerialize<State>::value,
             "holdfast: the type that OptimizerStateType tells must override "
             "both serialize() functions");
-        factory = []() -> std::unique_ptr<torch::optim::OptimizerParamState> {
+        of.make_state =
+            []() -> std::unique_ptr<torch::optim::OptimizerParamState> {
           if constexpr (std::is_void_v<State>) {
             return nullptr;
           } else {
@@ -240,7 +270,7 @@ struct Builtin<T, std::enable_if_t<is_libtorch_object<T>>> {
         };
       }
       return make_optimizer_part(
-          reference_to<Held, torch::optim::Optimizer>(object), factory);
+          reference_to<Held, torch::optim::Optimizer>(object), of);
     } else {
       OwnState own;
       if constexpr (has_own_state<Held>) {

@@ -14,7 +14,11 @@ namespace holdfast {
 ///
 /// Reads settings only: makes no context on an accelerator, starts no threads.
 /// Entries without a meaning here (no CUDA, variable not set) are left out.
+/// Those of CUDA are `information` where this process has not used it.
 [[nodiscard]] Environment libtorch_environment();
+
+/// True if this process has a context on a CUDA device. Makes none.
+[[nodiscard]] bool has_used_cuda();
 
 } // namespace holdfast
 

@@ -4,6 +4,7 @@
 #include <holdfast/state/part.hpp>
 
 #include <memory>
+#include <typeinfo>
 
 namespace torch {
 namespace optim {
@@ -36,11 +37,14 @@ class OptimizerParamState;
 /// `not_capturable`: `OptimizerStateType` tells the type of their parameter
 /// states, which must override both `serialize` functions and are then saved
 /// one by one; or they override LibTorch's `save` and `load`, which is slower
-/// with thousands of parameters. Those that derive from one of LibTorch's are
-/// saved by the `save` that they inherit. Their options must override both
-/// `serialize` functions too. Members of the optimizer itself are saved if it
-/// derives from `ExtraState`, or if its `save` writes them; `notes()` says what
-/// may be missing.
+/// with thousands of parameters. Those that derive from one of LibTorch's and
+/// override neither are saved as that one is, if their parameter states are of
+/// its type. That they override neither is known only where they are given by
+/// their own type; by a reference to a base class, LibTorch's one included,
+/// they are saved by `save`. Their options must override both `serialize`
+/// functions too. Members of the optimizer itself are saved if it derives from
+/// `ExtraState`, or if its `save` writes them; `notes()` says what may be
+/// missing.
 ///
 /// `notes()` also tells which options the program sets otherwise than the
 /// program that began the run did: the saved ones are used.
@@ -61,10 +65,19 @@ namespace detail {
 /// Makes an empty parameter state; null for LibTorch's own types.
 using StateFactory = std::unique_ptr<torch::optim::OptimizerParamState> (*)();
 
+/// What only the compiler knows of the class of an optimizer.
+struct OptimizerClass {
+  StateFactory make_state = nullptr;
+  const std::type_info* type = nullptr; ///< As which it was given.
+  /// The classes that declare its `save` and its `load`; null: not known.
+  const std::type_info* saver = nullptr;
+  const std::type_info* loader = nullptr;
+};
+
 /// A holder may hold nothing (`not_capturable`).
 [[nodiscard]] std::unique_ptr<Part> make_optimizer_part(
     ObjectRef<torch::optim::Optimizer> optimizer,
-    StateFactory make_state);
+    const OptimizerClass& of);
 
 } // namespace detail
 } // namespace holdfast

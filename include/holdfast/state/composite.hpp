@@ -65,6 +65,11 @@ class CompositePart : public Part {
   HOLDFAST_INLINE void publish(const std::string& part, Names& names) override;
   [[nodiscard]] HOLDFAST_INLINE State capture(const Names& names) override;
   HOLDFAST_INLINE void drop_loop_state(Values& saved) const override;
+  /// Members have names as tensors have, and rename what is in them.
+  HOLDFAST_INLINE void rename(
+      Saved& saved,
+      const std::string& part,
+      const Leniency& leniency) const override;
   [[nodiscard]] HOLDFAST_INLINE std::unique_ptr<Restore> prepare(
       const Saved& saved,
       const Names& names,
@@ -164,4 +169,5 @@ class CollectionPart final : public CompositePart {
 
 #if HOLDFAST_HEADER_ONLY
 #include <holdfast/state/impl/composite.ipp>
+#include <holdfast/state/impl/composite_rename.ipp>
 #endif

@@ -27,6 +27,21 @@ class Leniency {
       const std::string& part,
       const std::string& name) const = 0;
 
+  /// The same for what has names below its own, a module or a member; `name` is
+  /// empty for the part itself. What a rule makes of "name." counts, so that
+  /// one about "name.*" moves all of it; else what it makes of "name".
+  [[nodiscard]] std::string new_owner_name(
+      const std::string& part,
+      const std::string& name) const {
+    const std::string below = name.empty() ? name : name + ".";
+    std::string renamed = new_name(part, below);
+    if (renamed != below && (renamed.empty() || renamed.back() == '.')) {
+      renamed.resize(renamed.empty() ? 0 : renamed.size() - 1);
+      return renamed;
+    }
+    return name.empty() ? name : new_name(part, name);
+  }
+
  protected:
   ~Leniency() = default;
 };
@@ -52,6 +67,17 @@ class Mismatches {
     const bool allowed = leniency_ != nullptr && leniency_->allows(mismatch);
     (allowed ? allowed_ : refused_).push_back(std::move(mismatch));
     return allowed;
+  }
+  /// The same for what has names below its own, a module or a member: patterns
+  /// for "name." are about it, too.
+  [[nodiscard]] bool allow_owner(Mismatch mismatch) {
+    Mismatch below = named(mismatch);
+    below.name += below.name.empty() ? "" : ".";
+    if (leniency_ == nullptr || !leniency_->allows(below)) {
+      return allow(std::move(mismatch));
+    }
+    note(std::move(mismatch));
+    return true;
   }
   /// The answer of `allow`, without a trace.
   [[nodiscard]] bool allows(const Mismatch& mismatch) const {

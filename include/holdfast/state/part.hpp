@@ -76,8 +76,9 @@ class Restore {
   /// Puts the state in place. `bytes[i]` holds tensor i, row-major, and equals
   /// `buffer(i)` where that is not null. Built-in parts cannot fail here.
   virtual void apply(const std::vector<const std::byte*>& bytes) = 0;
-  /// Takes `apply` back; called in reverse order when a later part failed.
-  /// Only parts that run user code in `apply` need it.
+  /// Takes `apply` back; called when this `apply` threw, which may be halfway,
+  /// or, in reverse order, when that of a later part did. Only parts that run
+  /// user code in `apply` need it.
   virtual void undo() noexcept {}
 };
 

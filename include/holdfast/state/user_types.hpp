@@ -79,12 +79,7 @@ class UserPart final : public Part {
           former_(std::move(former)) {}
 
     void apply(const std::vector<const std::byte*>&) override {
-      try {
-        object_.load_state(saved_);
-      } catch (...) {
-        undo();
-        throw;
-      }
+      object_.load_state(saved_);
     }
     void undo() noexcept override {
       try {

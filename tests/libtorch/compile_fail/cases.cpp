@@ -1,7 +1,9 @@
 // Code that must not compile. Each `// error:` is one error of the compiler, in
 // whatever order, and there is no other: so every wrong argument gets exactly
-// one message, and it is the one that helps. One file, because reading
-// LibTorch's headers costs more than all the cases.
+// one message, and it is the one that helps. Each stands in a statement of its
+// own and has a type of its own: some compilers tell only the first of several
+// in one call. One file, because reading LibTorch's headers costs more than all
+// the cases.
 #include <torch/nn/module.h>
 #include <torch/optim/schedulers/step_lr.h>
 #include <torch/optim/sgd.h>
@@ -113,14 +115,15 @@ void address_of_model(OtherModel& model) {
 // error: a part is restored in place, so it cannot be const
 // error: only a module, an optimizer, a scheduler and a data loader have a name
 void two_wrong_ones(const OtherModel& model, std::string& phase) {
-  CheckpointManager checkpoints{"run", Options(), model, phase};
+  CheckpointManager checkpoints{"run", Options(), model};
+  CheckpointManager others{"run", Options(), phase};
 }
 
 // error: a part is held by reference, so it cannot be a temporary
 // error: only a module, an optimizer, a scheduler and a data loader have a name
 void load_wrong_ones(double& rate) {
-  holdfast::load(
-      "run", torch::optim::SGD(std::vector<at::Tensor>(), 0.1), rate);
+  holdfast::load("run", torch::optim::SGD(std::vector<at::Tensor>(), 0.1));
+  holdfast::load("run", rate);
 }
 
 // error: a part is restored in place, so it cannot be const

@@ -2,6 +2,8 @@
 
 #include <holdfast/libtorch/environment.hpp>
 
+#include <holdfast/libtorch/impl/generator.ipp>
+
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
@@ -63,28 +65,30 @@ template <class Context>
 auto record_bf16_reduction(
     Environment& environment,
     const Context& context,
+    Severity severity,
     int)
     -> decltype(static_cast<int>(context.allowBF16ReductionCuBLAS()), void()) {
   environment.set(
       "precision.bf16_reduction",
       std::to_string(static_cast<int>(context.allowBF16ReductionCuBLAS())),
-      Severity::breaks_bit_equality);
+      severity);
 }
 template <class Context>
-void record_bf16_reduction(Environment&, const Context&, long) {}
+void record_bf16_reduction(Environment&, const Context&, Severity, long) {}
 
 template <class Context>
 auto record_fp16_accumulation(
     Environment& environment,
     const Context& context,
+    Severity severity,
     int) -> decltype(context.allowFP16AccumulationCuBLAS(), void()) {
   environment.set(
       "precision.fp16_accumulation",
       flag_text(context.allowFP16AccumulationCuBLAS()),
-      Severity::breaks_bit_equality);
+      severity);
 }
 template <class Context>
-void record_fp16_accumulation(Environment&, const Context&, long) {}
+void record_fp16_accumulation(Environment&, const Context&, Severity, long) {}
 
 HOLDFAST_INLINE void record_build(Environment& environment) {
   const auto severity = Severity::breaks_bit_equality;
@@ -145,7 +149,8 @@ HOLDFAST_INLINE void record_flags(Environment& environment) {
 }
 
 HOLDFAST_INLINE void record_cuda(Environment& environment) {
-  const auto severity = Severity::breaks_bit_equality;
+  const auto severity =
+      has_used_cuda() ? Severity::breaks_bit_equality : Severity::information;
   const at::Context& context = at::globalContext();
   if (!at::hasCUDA()) {
     return;
@@ -186,8 +191,8 @@ HOLDFAST_INLINE void record_cuda(Environment& environment) {
       "precision.fp16_reduction",
       std::to_string(static_cast<int>(context.allowFP16ReductionCuBLAS())),
       severity);
-  record_bf16_reduction(environment, context, 0);
-  record_fp16_accumulation(environment, context, 0);
+  record_bf16_reduction(environment, context, severity, 0);
+  record_fp16_accumulation(environment, context, severity, 0);
   environment.set(
       "attention.flash", flag_text(context.userEnabledFlashSDP()), severity);
   environment.set(
@@ -222,6 +227,17 @@ HOLDFAST_INLINE void record_variables(Environment& environment) {
 } // namespace holdfast::detail
 
 namespace holdfast {
+
+HOLDFAST_INLINE bool has_used_cuda() {
+  const int count = detail::device_count(at::kCUDA);
+  for (int i = 0; i < count; ++i) {
+    if (detail::has_context(
+            at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(i)))) {
+      return true;
+    }
+  }
+  return false;
+}
 
 HOLDFAST_INLINE Environment libtorch_environment() {
   Environment environment;

@@ -5,6 +5,7 @@
 #include <holdfast/libtorch/impl/module_match.ipp>
 #include <holdfast/libtorch/impl/module_restore.ipp>
 #include <holdfast/libtorch/impl/module_walk.ipp>
+#include <holdfast/libtorch/impl/name_index.ipp>
 #include <holdfast/state/extra_state.hpp>
 
 #include <torch/nn/module.h>
@@ -187,21 +188,45 @@ HOLDFAST_INLINE State ModulePart::capture(const Names&) {
   return state;
 }
 
-/// Undefined tensors and the extra state of modules have names, too.
+[[noreturn]] HOLDFAST_INLINE void throw_renamed_twice(
+    const std::string& name,
+    const char* what) {
+  ErrorDetails details;
+  details.name = name;
+  details.message = std::string(what) + " have this name after renaming";
+  throw Error(ErrorCode::duplicate_name, std::move(details));
+}
+
+/// Undefined tensors have names, too, and the extra state of a module goes with
+/// what is in the module.
 HOLDFAST_INLINE void ModulePart::rename(
     Saved& saved,
     const std::string& part,
     const Leniency& leniency) const {
   Part::rename(saved, part, leniency);
+  NameIndex taken;
+  for (const TensorInfo& tensor : saved.tensors) {
+    taken.add(tensor.name);
+    for (const std::string& alias : tensor.aliases) {
+      taken.add(alias);
+    }
+  }
   Value::Array undefined;
   for (const Value& name : at(saved.values, "undefined").array("undefined")) {
-    undefined.push_back(leniency.new_name(part, name.text("undefined")));
+    std::string renamed = leniency.new_name(part, name.text("undefined"));
+    if (!taken.add(renamed)) {
+      throw_renamed_twice(renamed, "two tensors");
+    }
+    undefined.push_back(std::move(renamed));
   }
   saved.values["undefined"] = std::move(undefined);
   Values extra;
   for (const auto& item :
        at(saved.values, "extra_state").object("extra_state")) {
-    extra[leniency.new_name(part, item.first)] = item.second;
+    const std::string renamed = leniency.new_owner_name(part, item.first);
+    if (!extra.emplace(renamed, item.second).second) {
+      throw_renamed_twice(renamed, "the extra states of two modules");
+    }
   }
   saved.values["extra_state"] = std::move(extra);
 }

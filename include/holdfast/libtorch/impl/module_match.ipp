@@ -271,7 +271,7 @@ HOLDFAST_INLINE void match_module_extra_state(
     }
     const auto found = extra.find(entry.name);
     if (found == extra.end()) {
-      static_cast<void>(mismatches.allow(
+      static_cast<void>(mismatches.allow_owner(
           {ErrorCode::name_missing,
            entry.name,
            "the module's own state",
@@ -284,7 +284,7 @@ HOLDFAST_INLINE void match_module_extra_state(
     extra.erase(found);
   }
   for (const auto& item : extra) {
-    static_cast<void>(mismatches.allow(
+    static_cast<void>(mismatches.allow_owner(
         {ErrorCode::name_unexpected,
          item.first,
          "nothing",

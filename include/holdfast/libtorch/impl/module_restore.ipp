@@ -58,17 +58,12 @@ class ModuleRestore final : public Restore {
   }
 
   void apply(const std::vector<const std::byte*>& bytes) override {
-    try {
-      while (loaded < tree.modules.size()) {
-        // Counted before the call, which may throw halfway.
-        const Submodule& item = tree.modules[loaded++];
-        if (item.extra != nullptr) {
-          item.extra->load_state(item.extra_saved);
-        }
+    while (loaded < tree.modules.size()) {
+      // Counted before the call, which may throw halfway.
+      const Submodule& item = tree.modules[loaded++];
+      if (item.extra != nullptr) {
+        item.extra->load_state(item.extra_saved);
       }
-    } catch (...) {
-      undo();
-      throw;
     }
     for (const ModuleTensor& item : tree.tensors) {
       if (item.source != kNoTensor) {

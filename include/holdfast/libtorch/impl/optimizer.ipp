@@ -2,13 +2,13 @@
 
 #include <holdfast/libtorch/optimizer.hpp>
 
-#include <holdfast/libtorch/compat.hpp>
-#include <holdfast/libtorch/impl/optimizer_archive.ipp>
-#include <holdfast/libtorch/impl/optimizer_fields.ipp>
 #include <holdfast/libtorch/impl/optimizer_groups.ipp>
+#include <holdfast/libtorch/impl/optimizer_options.ipp>
 #include <holdfast/libtorch/impl/optimizer_own_save.ipp>
 #include <holdfast/libtorch/impl/optimizer_program.ipp>
+#include <holdfast/libtorch/impl/optimizer_rename.ipp>
 #include <holdfast/libtorch/impl/optimizer_restore.ipp>
+#include <holdfast/libtorch/impl/optimizer_states.ipp>
 #include <holdfast/libtorch/impl/optimizer_values.ipp>
 #include <holdfast/libtorch/tensor.hpp>
 #include <holdfast/state/extra_state.hpp>
@@ -24,8 +24,8 @@ namespace holdfast::detail {
 
 class OptimizerPart final : public Part {
  public:
-  OptimizerPart(ObjectRef<optim::Optimizer> optimizer, StateFactory make_state)
-      : optimizer_(optimizer), make_state_(make_state) {}
+  OptimizerPart(ObjectRef<optim::Optimizer> optimizer, const OptimizerClass& of)
+      : optimizer_(optimizer), class_(of) {}
 
   [[nodiscard]] std::string kind() const override {
     return "optimizer";
@@ -40,10 +40,10 @@ class OptimizerPart final : public Part {
   }
 
   [[nodiscard]] HOLDFAST_INLINE State capture(const Names& names) override;
-  HOLDFAST_INLINE void rename(
-      Saved& saved,
-      const std::string& part,
-      const Leniency& leniency) const override;
+  void rename(Saved& saved, const std::string&, const Leniency& leniency)
+      const override {
+    rename_parameters(saved, leniency);
+  }
   [[nodiscard]] HOLDFAST_INLINE std::unique_ptr<Restore> prepare(
       const Saved& saved,
       const Names& names,
@@ -68,23 +68,27 @@ class OptimizerPart final : public Part {
     return *optimizer;
   }
 
+  /// True for one of the user's that has the `save` and `load` of one of
+  /// LibTorch's. False also where the object may be of a class that derives
+  /// from what the compiler saw.
+  [[nodiscard]] bool inherits_save(const optim::Optimizer& optimizer) const {
+    return class_.saver != nullptr && typeid(optimizer) == *class_.type &&
+        is_known_type(*class_.saver) && is_known_type(*class_.loader);
+  }
+
   /// True for one of the user's that says nothing but what its own `save` and
   /// `load` may say.
   [[nodiscard]] bool saves_itself(const optim::Optimizer& optimizer) const {
-    return make_state_ == nullptr && !is_known_optimizer(optimizer) &&
+    return class_.make_state == nullptr && !is_known_optimizer(optimizer) &&
+        !inherits_save(optimizer) &&
         !(derives_from_known(optimizer) &&
           dynamic_cast<const ExtraState*>(&optimizer) != nullptr);
   }
 
   void remark(optim::Optimizer& optimizer, std::size_t orphans);
-  Values capture_states(
-      optim::Optimizer& optimizer,
-      const std::vector<std::string>& keys,
-      std::string& state_type,
-      std::vector<TensorOut>& tensors);
 
   ObjectRef<optim::Optimizer> optimizer_;
-  StateFactory make_state_;
+  OptimizerClass class_;
   std::vector<std::string> notes_; ///< Of the last capture.
   std::vector<std::string> changes_; ///< Of the last restore.
   ProgramOptions program_;
@@ -113,45 +117,6 @@ HOLDFAST_INLINE void OptimizerPart::remark(
         " options and parameter states are saved, but no members of its own: "
         "derive from holdfast::ExtraState if it has any");
   }
-}
-
-HOLDFAST_INLINE Values OptimizerPart::capture_states(
-    optim::Optimizer& optimizer,
-    const std::vector<std::string>& keys,
-    std::string& state_type,
-    std::vector<TensorOut>& tensors) {
-  Values states;
-  std::size_t next = 0;
-  for (optim::OptimizerParamGroup& group : optimizer.param_groups()) {
-    for (const at::Tensor& parameter : group.params()) {
-      const std::string& key = keys[next++];
-      const auto found = optimizer.state().find(
-          state_key<StateMap>(parameter.unsafeGetTensorImpl()));
-      // The same parameter may be in the groups twice; its state is one.
-      if (found == optimizer.state().end() || !found->second ||
-          states.count(key) != 0) {
-        continue;
-      }
-      optim::OptimizerParamState& param_state = *found->second;
-      const std::string type = type_name(typeid(param_state));
-      if (state_type.empty()) {
-        state_type = type;
-      } else if (state_type != type) {
-        throw_not_capturable(
-            key, "its state is a " + type + ", others are " + state_type);
-      }
-      Values values;
-      FieldWriter writer(values, tensors, key + ".", parameter.device());
-      if (!visit_state(writer, param_state)) {
-        write_archive(param_state, "the parameter state", writer, values);
-      }
-      states[key] = std::move(values);
-    }
-  }
-  if (!state_type.empty()) {
-    (void)make_state(optimizer, make_state_, state_type);
-  }
-  return states;
 }
 
 HOLDFAST_INLINE State OptimizerPart::capture(const Names& names) {
@@ -199,7 +164,8 @@ HOLDFAST_INLINE State OptimizerPart::capture(const Names& names) {
     }
     state.values[kOwnSave] = std::move(own);
   } else {
-    states = capture_states(optimizer, keys, state_type, state.tensors);
+    states = capture_states(
+        optimizer, keys, class_.make_state, state_type, state.tensors);
   }
   remark(optimizer, count_orphans(optimizer, keys));
   state.values["groups"] = std::move(groups);
@@ -209,56 +175,6 @@ HOLDFAST_INLINE State OptimizerPart::capture(const Names& names) {
     state.values["extra_state"] = extra->save_state();
   }
   return state;
-}
-
-/// The state follows its parameters, which are named as in their own parts.
-HOLDFAST_INLINE void OptimizerPart::rename(
-    Saved& saved,
-    const std::string&,
-    const Leniency& leniency) const {
-  const auto renamed = [&leniency](const std::string& key) {
-    const std::size_t point = key.find('.');
-    if (point == std::string::npos) {
-      return key;
-    }
-    const std::string owner = key.substr(0, point);
-    return owner + "." + leniency.new_name(owner, key.substr(point + 1));
-  };
-  Value::Array groups;
-  for (const Value& item : at(saved.values, "groups").array("groups")) {
-    Values group = item.object("groups");
-    Value::Array parameters;
-    for (const std::string& key : saved_keys(item)) {
-      parameters.push_back(renamed(key));
-    }
-    group["parameters"] = std::move(parameters);
-    groups.push_back(std::move(group));
-  }
-  saved.values["groups"] = std::move(groups);
-
-  const Values former = at(saved.values, "states").object("states");
-  Values states;
-  for (const auto& item : former) {
-    if (!states.emplace(renamed(item.first), item.second).second) {
-      ErrorDetails details;
-      details.name = renamed(item.first);
-      details.message = "two parameters have this name after renaming";
-      throw Error(ErrorCode::duplicate_name, std::move(details));
-    }
-  }
-  saved.values["states"] = std::move(states);
-  // "<key>.exp_avg": the longest key that it begins with.
-  for (TensorInfo& tensor : saved.tensors) {
-    std::size_t end = tensor.name.rfind('.');
-    while (end != std::string::npos && end != 0 &&
-           former.count(tensor.name.substr(0, end)) == 0) {
-      end = tensor.name.rfind('.', end - 1);
-    }
-    if (end != std::string::npos && end != 0) {
-      tensor.name =
-          renamed(tensor.name.substr(0, end)) + tensor.name.substr(end);
-    }
-  }
 }
 
 HOLDFAST_INLINE std::unique_ptr<Restore> OptimizerPart::prepare(
@@ -298,7 +214,9 @@ HOLDFAST_INLINE std::unique_ptr<Restore> OptimizerPart::prepare(
       *restore,
       mismatches);
   const auto own = saved.values.find(kOwnSave);
-  if (own != saved.values.end() && !saves_itself(optimizer)) {
+  // One that inherits them was saved by them, too, before and by a reference.
+  if (own != saved.values.end() && !saves_itself(optimizer) &&
+      !inherits_save(optimizer)) {
     mismatches.push_back(
         {ErrorCode::type_mismatch, "states", "one by one", "from save()"});
     return nullptr;
@@ -311,7 +229,8 @@ HOLDFAST_INLINE std::unique_ptr<Restore> OptimizerPart::prepare(
     tensors.report_unused(mismatches);
     restore->fresh = tensors.take();
   } else {
-    prepare_states(optimizer, keys, make_state_, saved, *restore, mismatches);
+    prepare_states(
+        optimizer, keys, class_.make_state, saved, *restore, mismatches);
   }
   changes_ = program_.compare(groups, match);
 
@@ -334,8 +253,8 @@ HOLDFAST_INLINE std::unique_ptr<Restore> OptimizerPart::prepare(
 
 HOLDFAST_INLINE std::unique_ptr<Part> make_optimizer_part(
     ObjectRef<optim::Optimizer> optimizer,
-    StateFactory make_state) {
-  return std::unique_ptr<Part>(new OptimizerPart(optimizer, make_state));
+    const OptimizerClass& of) {
+  return std::unique_ptr<Part>(new OptimizerPart(optimizer, of));
 }
 
 } // namespace holdfast::detail

@@ -60,11 +60,14 @@ HOLDFAST_INLINE std::size_t count_orphans(
   return orphans;
 }
 
-HOLDFAST_INLINE bool is_known_optimizer(const optim::Optimizer& optimizer) {
-  const std::type_info& type = typeid(optimizer);
+HOLDFAST_INLINE bool is_known_type(const std::type_info& type) {
   return type == typeid(optim::Adam) || type == typeid(optim::AdamW) ||
       type == typeid(optim::SGD) || type == typeid(optim::RMSprop) ||
       type == typeid(optim::Adagrad) || type == typeid(optim::LBFGS);
+}
+
+HOLDFAST_INLINE bool is_known_optimizer(const optim::Optimizer& optimizer) {
+  return is_known_type(typeid(optimizer));
 }
 
 /// True for what derives from one of LibTorch's: the states are of its type.

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <holdfast/base/sorting.hpp>
-#include <holdfast/libtorch/impl/optimizer_archive.ipp>
+#include <holdfast/libtorch/impl/optimizer_archive_reader.ipp>
 #include <holdfast/libtorch/impl/optimizer_groups.ipp>
 #include <holdfast/libtorch/impl/optimizer_values.ipp>
 

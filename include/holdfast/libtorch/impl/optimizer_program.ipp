@@ -1,7 +1,7 @@
 #pragma once
 
 #include <holdfast/format/json.hpp>
-#include <holdfast/libtorch/impl/optimizer_restore.ipp>
+#include <holdfast/libtorch/impl/optimizer_options.ipp>
 
 #include <cstddef>
 #include <string>

@@ -43,13 +43,8 @@ class SchedulerRestore : public Restore {
  public:
   void apply(const std::vector<const std::byte*>&) override {
     applied_ = true; // Before the call, which may throw halfway.
-    try {
-      if (own_) {
-        own_.load(saved_);
-      }
-    } catch (...) {
-      undo();
-      throw;
+    if (own_) {
+      own_.load(saved_);
     }
     swap_base();
     swapped_ = true;

@@ -134,7 +134,7 @@ HOLDFAST_INLINE std::unique_ptr<Restore> CompositePart::prepare(
   for (const Member& member : *members()) {
     const auto value = saved.values.find(member.name);
     if (value == saved.values.end()) {
-      static_cast<void>(mismatches.allow(
+      static_cast<void>(mismatches.allow_owner(
           {ErrorCode::name_missing,
            member.name,
            "a member of kind " + member.part->kind(),
@@ -165,7 +165,7 @@ HOLDFAST_INLINE std::unique_ptr<Restore> CompositePart::prepare(
          {}});
   }
   for (const auto& [name, share] : shares) {
-    if (!mismatches.allow(
+    if (!mismatches.allow_owner(
             {ErrorCode::name_unexpected, name, "no such member", "a member"})) {
       continue;
     }

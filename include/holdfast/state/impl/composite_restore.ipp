@@ -101,17 +101,13 @@ class CompositeRestore final : public Restore {
     return entry == kNoEntry ? nullptr : entries_[entry].restore->buffer(inner);
   }
   void apply(const std::vector<const std::byte*>& bytes) override {
-    for (applied_ = 0; applied_ < entries_.size(); ++applied_) {
-      Entry& entry = entries_[applied_];
+    while (applied_ < entries_.size()) {
+      // Counted before the call, which may throw halfway.
+      Entry& entry = entries_[applied_++];
       for (std::size_t j = 0; j < entry.tensors.size(); ++j) {
         entry.bytes[j] = bytes[entry.tensors[j]];
       }
-      try {
-        entry.restore->apply(entry.bytes);
-      } catch (...) {
-        undo();
-        throw;
-      }
+      entry.restore->apply(entry.bytes);
     }
   }
   void undo() noexcept override {
