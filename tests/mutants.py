@@ -9,9 +9,10 @@ DIR is a build folder of the tests, made with Ninja and LibTorch 2.1 or newer.
 Its test programs are brought up to date first. Then for each mutant a copy of
 include/ is changed, the one object file of the library that it concerns is
 compiled from there, and the test program is linked with it, beside the others in
-DIR/mutants. Each of its tests has to fail. Exit status 1 if a mutant survives, cannot be built, or is out of
-date: the text to replace has to be in its file exactly once. The matrix runs as
-in HOLDFAST_TEST_EFFORT=thin, unless that is set.
+DIR/mutants. Each of its tests has to fail; the resume matrix runs as with
+HOLDFAST_TEST_EFFORT=thin, unless that is set. Exit status 1 if a mutant
+survives, cannot be built, or is out of date: the text to replace has to be in
+its file exactly once.
 """
 
 import argparse
@@ -60,17 +61,17 @@ MUTANTS = [
     # --- modules
     Mutant("gradient presence is not restored", L + "module_restore.ipp",
            "        item.tensor.mutable_grad() = item.gradient;", "",
-           torch("trap 12: *")),
+           torch("trap 12: *"), MATRIX),
     Mutant("values of gradients are not saved", L + "module.ipp",
            "if (gradients_ == Gradients::values && gradient.defined())",
            "if (false && gradient.defined())",
            torch("module: an accumulation goes on*")),
     Mutant("is_training is not restored", L + "module_restore.ipp",
            "item.module->*member_of(ModeMember{}) = item.training;",
-           "(void)item;", torch("trap 12: *")),
+           "(void)item;", torch("trap 12: *"), MATRIX),
     Mutant("requires_grad is not restored", L + "module_restore.ipp",
            "item.tensor.set_requires_grad(item.requires_grad);", "",
-           torch("trap 12: *")),
+           torch("trap 12: *"), MATRIX),
     Mutant("ties are not found", L + "module_walk.ipp",
            "return a.is_same(b) ||", "return false && a.is_same(b) &&",
            torch("trap 13: *")),
@@ -142,7 +143,7 @@ MUTANTS = [
            "archive.archive());\n", "", MATRIX),
     Mutant("group options stay the program's", L + "optimizer_restore.ipp",
            "        assign_options(*item.live, *item.saved);", "        (void)item;",
-           torch("trap 04: *")),
+           torch("trap 04: *"), MATRIX),
     Mutant("state is keyed by place", L + "optimizer_groups.ipp",
            'name == nullptr ? "" : name->part + "." + name->name',
            'name == nullptr ? "" : std::to_string(keys.size())',
@@ -159,7 +160,7 @@ MUTANTS = [
            "    values_[name] = value;",
            "  void operator()(const char* name, double& value) override {\n"
            "    values_[name] = static_cast<float>(value);",
-           torch("trap 11: *")),
+           torch("trap 11: *"), MATRIX),
     Mutant("old state stays", L + "optimizer_restore.ipp",
            "    optimizer_.state().swap(states);\n    applied = true;",
            "    for (auto& item : states) {\n"
@@ -171,10 +172,10 @@ MUTANTS = [
            torch("trap 04: *")),
     Mutant("a moment of amsgrad is forgotten", L + "optimizer_fields.ipp",
            '  v("max_exp_avg_sq", s.max_exp_avg_sq());\n', "",
-           torch("optimizer: continues bit-identically*")),
+           torch("optimizer: continues bit-identically*"), MATRIX),
     Mutant("the history of LBFGS is forgotten", L + "optimizer_fields.ipp",
            '  v("old_dirs", s.old_dirs());\n', "",
-           torch("optimizer: continues bit-identically*")),
+           torch("optimizer: continues bit-identically*"), MATRIX),
     Mutant("LBFGS takes any order", L + "optimizer_groups.ipp",
            "  return !is_known_optimizer(optimizer) ||\n"
            "      typeid(optimizer) == typeid(optim::LBFGS);",
@@ -210,14 +211,14 @@ MUTANTS = [
     # --- schedulers
     Mutant("the step count is forgotten", L + "scheduler.ipp",
            "    std::swap(live_, saved_);", "",
-           torch("trap 10: *")),
+           torch("trap 10: *"), MATRIX),
     Mutant("own state of a scheduler is not loaded", L + "scheduler.ipp",
            "      own_.load(saved_);", "",
-           torch("scheduler: one of the user's own*")),
+           torch("scheduler: one of the user's own*"), MATRIX),
     Mutant("the best value of a plateau is forgotten",
            L + "plateau_scheduler.ipp",
            "    std::swap(live_.*member_of(PlateauBest{}), state_.best);", "",
-           torch("scheduler: plateau goes on*")),
+           torch("scheduler: plateau goes on*"), MATRIX),
     Mutant("the bad epochs of a plateau are forgotten",
            L + "plateau_scheduler.ipp",
            "    std::swap(live_.*member_of(PlateauBadEpochs{}), "
@@ -226,7 +227,7 @@ MUTANTS = [
     # --- random state
     Mutant("generators are not set", L + "generator.ipp",
            "      item.generator.set_state(item.state);", "",
-           torch("trap 18: *")),
+           torch("trap 18: *"), MATRIX),
     Mutant("random state is not set again at the first batch",
            "engine/impl/manager.ipp",
            "      random_at_begin->put_back();", "",
@@ -255,14 +256,14 @@ MUTANTS = [
            "      order.insert(order.begin(), *next);\n", MATRIX),
     # --- data
     Mutant("the epoch of a loader is not restored",
-           "state/impl/cursor_parts.ipp",
+           "state/impl/epoch_cursor_part.ipp",
            "      cursor_.restore(place_.epoch, place_.position, ",
            "      cursor_.restore(0, place_.position, ", MATRIX),
     Mutant("the position of a loader is not restored",
-           "state/impl/cursor_parts.ipp",
+           "state/impl/epoch_cursor_part.ipp",
            "      cursor_.restore(place_.epoch, place_.position, ",
            "      cursor_.restore(place_.epoch, 0, ", MATRIX),
-    Mutant("the position is that of fetching", "state/impl/cursor_parts.ipp",
+    Mutant("the position is that of fetching", "state/impl/epoch_cursor_part.ipp",
            '  values.emplace("position", Value(cursor_.position()));\n',
            '  values.emplace("position", Value(cursor_.position() == 3\n'
            "          ? std::size_t{6} : cursor_.position()));\n",
@@ -275,7 +276,7 @@ MUTANTS = [
            "state/impl/epoch_cursor.ipp",
            "  position_ = handed_out_;\n  return static_cast",
            "  position_ = handed_out_ + 1;\n  return static_cast",
-           torch("trap 15: *")),
+           torch("trap 15: *"), MATRIX),
 ]
 
 
