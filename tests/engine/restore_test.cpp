@@ -1,4 +1,5 @@
 #include "engine_support.hpp"
+#include "state/fake_tensor.hpp"
 
 #include <holdfast/engine/restore.hpp>
 
@@ -49,6 +50,15 @@ struct Noted final : Part {
  private:
   Stage stage_;
   std::vector<std::string>& log_;
+};
+
+/// An object with a tensor that others may have, too.
+struct Having {
+  FakeTensor* tensor;
+  template <class V>
+  void state(V& v) {
+    v("x", *tensor);
+  }
 };
 
 using Log = std::vector<std::string>;
@@ -190,4 +200,38 @@ TEST_CASE("restore: wrong bytes are never applied", "[restore]") {
   CHECK(error->code() == ErrorCode::checksum_mismatch);
   CHECK(error->path() == "model/model.safetensors");
   CHECK(model.weight == ToyModel().weight);
+}
+
+TEST_CASE("restore: tensors over each other need the same bytes", "[restore]") {
+  const Disk disk = new_disk();
+  const auto resume = [&](FakeTensor& a, FakeTensor& b) {
+    Having first{&a};
+    Having second{&b};
+    Manager manager(kRoot, keep_everything(disk));
+    manager.add("a", first);
+    manager.add("b", second);
+    manager.resume();
+    b.numbers[1] += &a == &b ? 0 : 1;
+    manager.save().wait();
+  };
+  FakeTensor both{1, 2};
+  resume(both, both);
+  both.numbers = {0, 0};
+  resume(both, both);
+  CHECK(both.numbers == std::vector<float>{1, 2});
+
+  FakeTensor a{0, 0};
+  FakeTensor b{0, 0};
+  resume(a, b);
+  CHECK(a.numbers == std::vector<float>{1, 2});
+  CHECK(b.numbers == std::vector<float>{1, 3});
+  both.numbers = {7, 7};
+  const auto error = error_of([&] { resume(both, both); });
+  REQUIRE(error);
+  CHECK(error->code() == ErrorCode::type_mismatch);
+  CHECK(error->name() == "b: x");
+  CHECK(error->expected() == "the memory of 'a: x'");
+  CHECK(error->found() == "a tensor of its own with other values");
+  CHECK(both.numbers == std::vector<float>{7, 7});
+  resume(a, b);
 }

@@ -14,6 +14,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
@@ -967,4 +968,60 @@ TEST_CASE("checkpoint manager: a run on a GPU goes on there", "[cuda]") {
     CHECK(at::equal(got[i], expected[i]));
     CHECK(at::equal(host[i], saved[i]));
   }
+}
+
+TEST_CASE("manager: tensors over each other are restored right or refused") {
+  const TemporaryDirectory directory;
+  const auto resume = [&](std::vector<at::Tensor>& slots) {
+    CheckpointManager checkpoints(
+        directory.path("slots"), quiet(), named("slots", slots));
+    checkpoints.resume();
+    slots[1] = at::full({1}, 5.0);
+    checkpoints.save().wait();
+  };
+  std::vector<at::Tensor> apart{at::zeros({1}), at::zeros({1})};
+  resume(apart);
+  std::vector<at::Tensor> together(2, at::full({1}, 7.0));
+  const auto error = error_of([&] { resume(together); });
+  REQUIRE(error);
+  CHECK(error->code() == ErrorCode::type_mismatch);
+  CHECK_THAT(std::string(error->what()), contains("the memory of 'slots: 0"));
+  CHECK(together[0].item<float>() == 7);
+  apart = {at::ones({1}), at::ones({1})};
+  resume(apart);
+  CHECK(apart[0].item<float>() == 0);
+}
+
+TEST_CASE("manager: two modules over one memory, of which one moved on") {
+  const TemporaryDirectory directory;
+  torch::nn::Linear online(2, 2);
+  torch::nn::Linear target(2, 2);
+  const auto tie = [&] {
+    target->weight.set_data(online->weight.data());
+    target->bias.set_data(online->bias.data());
+  };
+  const auto resume = [&] {
+    CheckpointManager checkpoints(
+        directory.path(),
+        quiet(),
+        named("online", online),
+        named("target", target));
+    checkpoints.resume();
+    checkpoints.save().wait();
+  };
+  tie();
+  resume();
+  resume();
+  target = torch::nn::Linear(2, 2);
+  {
+    CheckpointManager checkpoints(
+        directory.path(),
+        quiet(),
+        named("online", online),
+        named("target", target));
+    checkpoints.start_fresh("untied");
+    checkpoints.save().wait();
+  }
+  tie();
+  CHECK(code_of(resume) == "type_mismatch");
 }

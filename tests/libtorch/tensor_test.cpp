@@ -7,6 +7,7 @@
 
 #include <ATen/Context.h>
 #include <ATen/ops/_empty_affine_quantized.h>
+#include <ATen/ops/count_nonzero.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/randn.h>
@@ -238,6 +239,59 @@ TEST_CASE("tensor: undefined ones are state, requires_grad too") {
   tensor.set_requires_grad(false);
   REQUIRE(text_of(restore(defined, parts)) == "");
   CHECK(tensor.requires_grad());
+}
+
+TEST_CASE("tensor: a saved graph is told") {
+  const at::Tensor weight = at::randn({2}).set_requires_grad(true);
+  at::Tensor hidden = weight * 2;
+  Parts parts = part_of(hidden);
+  const Part& part = *parts[0].second;
+  const Snapshot with_graph = capture(parts);
+  CHECK(part.exact());
+  const std::string before = elements_of(hidden);
+  hidden = hidden.detach();
+  const Snapshot without = capture(parts);
+
+  REQUIRE(text_of(restore(with_graph, parts)) == "");
+  CHECK(elements_of(hidden) == before);
+  CHECK_FALSE(part.exact());
+  REQUIRE(part.notes().size() == 1);
+  CHECK_THAT(part.notes()[0], contains("detach() it before step()"));
+  REQUIRE(text_of(restore(without, parts)) == "");
+  CHECK(part.exact());
+  CHECK(part.notes().empty());
+}
+
+TEST_CASE("tensor: the graph of steps that are taken back goes with them") {
+  const at::Tensor weight = at::randn({2}).set_requires_grad(true);
+  at::Tensor hidden = at::zeros({2});
+  Parts parts = part_of(hidden);
+  const Snapshot saved = capture(parts);
+  hidden = hidden + weight;
+  const at::Tensor taken_back = hidden;
+  const std::string values = elements_of(taken_back);
+  REQUIRE(text_of(restore(saved, parts)) == "");
+  CHECK(hidden.is_leaf());
+  CHECK_FALSE(hidden.requires_grad());
+  CHECK(elements_of(hidden) == elements_of(at::zeros({2})));
+  CHECK(elements_of(taken_back) == values); // may be needed by its graph
+}
+
+TEST_CASE("tensor: whether there is a gradient is state") {
+  at::Tensor scale = at::randn({2, 3}).t().set_requires_grad(true);
+  Parts parts = part_of(scale);
+  const Snapshot without = capture(parts);
+  scale.mutable_grad() = at::randn({3, 2});
+  const Snapshot with = capture(parts);
+
+  REQUIRE(text_of(restore(with, parts)) == "");
+  CHECK(scale.grad().count_nonzero().item<std::int64_t>() == 6); // left alone
+  REQUIRE(text_of(restore(without, parts)) == "");
+  CHECK_FALSE(scale.grad().defined());
+  REQUIRE(text_of(restore(with, parts)) == "");
+  REQUIRE(scale.grad().defined());
+  CHECK(scale.grad().count_nonzero().item<std::int64_t>() == 0);
+  CHECK(scale.grad().sizes() == scale.sizes());
 }
 
 TEST_CASE("tensor: another shape or dtype is refused and changes nothing") {

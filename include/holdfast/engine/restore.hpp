@@ -21,7 +21,9 @@ class PreparedRestore {
   /// Phase one: reads `manifest`'s checkpoint from its directory. All bytes are
   /// hashed while they are read, and only those bytes are ever applied. Throws
   /// one error that lists *all* mismatches; `checksum_mismatch` where bytes are
-  /// not those of the manifest.
+  /// not those of the manifest. Tensors that share memory in the program are a
+  /// mismatch where the checkpoint has other bytes for the one than for the
+  /// other.
   ///
   /// `options` are those of a `load()`, null for a resume. To a load, parts of
   /// the checkpoint that nobody registered are nothing, and so is what belongs

@@ -30,6 +30,12 @@ struct TensorInfo {
 /// does not copy it: the bytes are those of the moment at which they are read.
 class TensorSource {
  public:
+  /// Where a live tensor's elements lie, on whatever device, without a gap.
+  struct Memory {
+    const std::byte* begin = nullptr; ///< Null: nobody knows.
+    bool row_major = true;
+  };
+
   virtual ~TensorSource() = default;
   /// All bytes in host memory, or null where they must be copied out.
   [[nodiscard]] virtual const std::byte* data() const noexcept = 0;
@@ -38,6 +44,10 @@ class TensorSource {
       std::uint64_t offset,
       std::byte* into,
       std::size_t count) const = 0;
+  /// By default that of `data()`.
+  [[nodiscard]] virtual Memory memory() const noexcept {
+    return {data(), true};
+  }
 };
 
 struct TensorOut {

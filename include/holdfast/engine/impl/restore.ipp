@@ -5,6 +5,7 @@
 #include <holdfast/base/sorting.hpp>
 #include <holdfast/engine/impl/load_rules.ipp>
 #include <holdfast/engine/impl/pending_part.ipp>
+#include <holdfast/engine/impl/shared_memory.ipp>
 #include <holdfast/format/state_document.hpp>
 
 #include <algorithm>
@@ -196,6 +197,10 @@ HOLDFAST_INLINE PreparedRestore::PreparedRestore(
       detail::read_tensors(pending);
     }
     state_->restored.push_back(pending.report);
+  }
+  detail::check_shared_memory(state_->parts, names, mismatches);
+  if (!mismatches.empty()) {
+    detail::throw_mismatches(mismatches);
   }
   detail::sort_by(
       state_->parts,

@@ -67,6 +67,9 @@ class ModulePart final : public Part {
   [[nodiscard]] std::vector<std::string> notes() const override {
     return notes_;
   }
+  [[nodiscard]] bool exact() const override {
+    return same_layouts_;
+  }
 
  private:
   torch::nn::Module& root() const {
@@ -94,6 +97,7 @@ class ModulePart final : public Part {
   ObjectRef<torch::nn::Module> module_;
   Gradients gradients_;
   std::vector<std::string> notes_;
+  bool same_layouts_ = true; ///< In the last restore.
 };
 
 /// Remarks on modes that the program sets otherwise than they were saved.
@@ -240,7 +244,8 @@ HOLDFAST_INLINE std::unique_ptr<Restore> ModulePart::prepare(
   auto* restore = new ModuleRestore(root());
   std::unique_ptr<Restore> owner(restore);
   const std::size_t before = mismatches.size();
-  match_module_tensors(saved, restore->tree, notes_, mismatches);
+  same_layouts_ =
+      match_module_tensors(saved, restore->tree, notes_, mismatches);
   match_module_modes(saved, restore->tree, mismatches);
   match_module_flags(saved, restore->tree, mismatches);
   match_module_extra_state(saved, restore->tree, mismatches);

@@ -24,11 +24,13 @@ HOLDFAST_INLINE std::vector<std::int64_t> integers_of(
   return integers;
 }
 
-HOLDFAST_INLINE void match_module_tensors(
+/// False where a tensor is laid out otherwise than it was.
+HOLDFAST_INLINE bool match_module_tensors(
     const Saved& saved,
     ModuleTree& tree,
     std::vector<std::string>& notes,
     Mismatches& mismatches) {
+  bool same_layouts = true;
   NameIndex gradient_names;
   if (at(saved.values, "gradient_values").as<bool>("gradient_values")) {
     for (const TensorInfo& info : saved.tensors) {
@@ -91,6 +93,7 @@ HOLDFAST_INLINE void match_module_tensors(
     const TensorInfo& info = saved.tensors[*source];
     if (info.shape == sizes_of(entry.tensor) &&
         !same_layout(entry.tensor, info)) {
+      same_layouts = false;
       notes.push_back(
           "'" + first +
           "' had other strides when it was saved: its values are "
@@ -140,6 +143,7 @@ HOLDFAST_INLINE void match_module_tensors(
            "nothing"}));
     }
   }
+  return same_layouts;
 }
 
 HOLDFAST_INLINE void match_module_modes(

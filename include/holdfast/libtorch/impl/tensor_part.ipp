@@ -4,6 +4,7 @@
 #include <holdfast/state/checks.hpp>
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/zeros_like.h>
 
 #include <exception>
 #include <memory>
@@ -14,6 +15,8 @@
 
 namespace holdfast::detail {
 
+/// A tensor by itself. Restored in place, unless it is undefined or was
+/// computed by a graph.
 class TensorPart final : public Part {
  public:
   explicit TensorPart(at::Tensor& tensor) : tensor_(tensor) {}
@@ -37,6 +40,12 @@ class TensorPart final : public Part {
     if (tensor_.defined()) {
       state.values["requires_grad"] = tensor_.requires_grad();
       state.values["device"] = tensor_.device().str();
+      const bool leaf = tensor_.is_leaf();
+      if (!leaf) {
+        state.values["graph"] = true;
+      } else if (tensor_.grad().defined()) {
+        state.values["gradient"] = true;
+      }
       state.tensors.push_back(
           {describe(tensor_, "tensor"), source_of(tensor_)});
     }
@@ -47,6 +56,18 @@ class TensorPart final : public Part {
     if (tensor_.defined()) {
       saved["requires_grad"] = tensor_.requires_grad();
     }
+    saved["gradient"] = Value(); // null: as it is
+  }
+  [[nodiscard]] std::vector<std::string> notes() const override {
+    if (exact_) {
+      return {};
+    }
+    return {
+        "it was saved with a graph, through which gradients do not flow any "
+        "more: detach() it before step()"};
+  }
+  [[nodiscard]] bool exact() const override {
+    return exact_;
   }
   [[nodiscard]] HOLDFAST_INLINE std::unique_ptr<Restore> prepare(
       const Saved& saved,
@@ -55,48 +76,48 @@ class TensorPart final : public Part {
 
  private:
   at::Tensor& tensor_;
+  bool exact_ = true; ///< After the last restore.
 };
 
 class TensorRestore final : public Restore {
  public:
-  TensorRestore(
-      at::Tensor& live,
-      at::Tensor fresh,
-      bool defined,
-      bool requires_grad,
-      DType saved)
-      : live_(live),
-        fresh_(std::move(fresh)),
-        defined_(defined),
-        requires_grad_(requires_grad),
-        saved_(saved) {}
+  TensorRestore(at::Tensor& live, bool& exact) : live_(live), exact_(exact) {}
 
   [[nodiscard]] std::byte* buffer(std::size_t) noexcept override {
-    return row_major_memory(fresh_);
+    return row_major_memory(fresh);
   }
   void apply(const std::vector<const std::byte*>& bytes) override {
-    if (!defined_) {
+    exact_ = !graph;
+    if (!defined) {
       live_.reset();
-    } else if (fresh_.defined()) {
-      if (row_major_memory(fresh_) != bytes[0] || fresh_.numel() == 0) {
-        overwrite(fresh_, bytes[0]);
+      return;
+    }
+    if (fresh.defined()) {
+      if (row_major_memory(fresh) != bytes[0] || fresh.numel() == 0) {
+        overwrite(fresh, bytes[0]);
       }
-      fresh_.set_requires_grad(requires_grad_);
-      live_ = fresh_;
+      live_ = fresh;
     } else {
-      overwrite(live_, bytes[0], saved_);
-      if (live_.is_leaf() && live_.requires_grad() != requires_grad_) {
-        live_.set_requires_grad(requires_grad_);
-      }
+      overwrite(live_, bytes[0], saved);
+    }
+    if (live_.is_leaf() && live_.requires_grad() != requires_grad) {
+      live_.set_requires_grad(requires_grad);
+    }
+    if (gradient && *gradient != live_.grad().defined()) {
+      live_.mutable_grad() = *gradient ? at::zeros_like(live_) : at::Tensor();
     }
   }
 
+  at::Tensor fresh; ///< Undefined: restored in place.
+  bool defined = false;
+  bool graph = false;
+  bool requires_grad = false;
+  std::optional<bool> gradient; ///< Nothing: it stays as it is.
+  DType saved = DType::f32;
+
  private:
   at::Tensor& live_;
-  at::Tensor fresh_;
-  bool defined_;
-  bool requires_grad_;
-  DType saved_;
+  bool& exact_;
 };
 
 /// A restore that leaves everything as it is.
@@ -150,24 +171,40 @@ HOLDFAST_INLINE std::unique_ptr<Restore> TensorPart::prepare(
          std::to_string(saved.tensors.size())});
     return nullptr;
   }
-  at::Tensor fresh;
-  bool requires_grad = false;
-  if (defined) {
-    requires_grad = at(saved.values, "requires_grad").as<bool>("requires_grad");
-    if (tensor_.defined()) {
-      if (!compare_tensor(tensor_, saved.tensors[0], "tensor", mismatches)) {
-        return std::unique_ptr<Restore>(new NoRestore());
-      }
-    } else {
-      fresh = allocate(saved.tensors[0], device_for(saved));
-    }
+  auto* restore = new TensorRestore(tensor_, exact_);
+  std::unique_ptr<Restore> owner(restore);
+  restore->defined = defined;
+  if (!defined) {
+    return owner;
   }
-  return std::unique_ptr<Restore>(new TensorRestore(
-      tensor_,
-      std::move(fresh),
-      defined,
-      requires_grad,
-      defined ? saved.tensors[0].dtype : DType::f32));
+  const TensorInfo& info = saved.tensors[0];
+  const auto flag = [&](const char* name) {
+    const auto found = saved.values.find(name);
+    return found != saved.values.end() && found->second.as<bool>(name);
+  };
+  restore->saved = info.dtype;
+  restore->requires_grad =
+      at(saved.values, "requires_grad").as<bool>("requires_grad");
+  restore->graph = flag("graph");
+  const auto gradient = saved.values.find("gradient");
+  if (gradient == saved.values.end() ||
+      gradient->second.kind() != Value::Kind::null) {
+    restore->gradient = flag("gradient");
+  }
+  if (!tensor_.defined()) {
+    restore->fresh = allocate(info, device_for(saved));
+    return owner;
+  }
+  if (!compare_tensor(tensor_, info, "tensor", mismatches)) {
+    return std::unique_ptr<Restore>(new NoRestore());
+  }
+  const TensorInfo here = describe(tensor_, info.name);
+  if (!tensor_.is_leaf() && here.dtype == info.dtype &&
+      here.shape == info.shape) {
+    // Its graph belongs to steps that are taken back.
+    restore->fresh = allocate(here, tensor_.device());
+  }
+  return owner;
 }
 
 HOLDFAST_INLINE std::unique_ptr<Part> make_tensor_part(at::Tensor& tensor) {

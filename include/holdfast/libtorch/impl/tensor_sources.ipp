@@ -110,6 +110,15 @@ class CopiedSource final : public TensorSource {
       copy_.reset();
     }
   }
+  [[nodiscard]] Memory memory() const noexcept override {
+    if (!tensor_.has_storage() || tensor_.is_conj() || tensor_.is_neg() ||
+        !tensor_.is_non_overlapping_and_dense()) {
+      return {};
+    }
+    return {
+        static_cast<const std::byte*>(tensor_.data_ptr()),
+        tensor_.is_contiguous()};
+  }
 
  private:
   at::Tensor tensor_;

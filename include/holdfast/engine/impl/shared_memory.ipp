@@ -1,0 +1,119 @@
+#pragma once
+
+#include <holdfast/base/sorting.hpp>
+#include <holdfast/engine/impl/pending_part.ipp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+/// Tensors are restored in place, one after the other. Where two lie over each
+/// other the last one would win, so the checkpoint must have the same for both.
+namespace holdfast::detail {
+
+struct LiveTensor {
+  TensorSource::Memory memory;
+  std::size_t size = 0;
+  const std::byte* saved = nullptr; ///< As many bytes, row-major.
+  const std::string* part = nullptr;
+  TensorInfo info;
+
+  [[nodiscard]] const std::byte* end() const {
+    return memory.begin + size;
+  }
+  [[nodiscard]] std::string name() const {
+    return *part + ": " + info.name;
+  }
+};
+
+/// The live tensors of a part for which the checkpoint has bytes. A part that
+/// cannot be captured now says so elsewhere.
+HOLDFAST_INLINE void append_live_tensors(
+    const PendingPart& pending,
+    const Names& names,
+    std::vector<LiveTensor>& live) {
+  State state;
+  try {
+    state = pending.target->part->capture(names);
+  } catch (...) {
+    return;
+  }
+  const std::vector<TensorInfo>& saved = pending.saved.tensors;
+  std::vector<std::size_t> order =
+      sorted_indices(saved.size(), [&](std::size_t a, std::size_t b) {
+        return saved[a].name < saved[b].name;
+      });
+  for (TensorOut& tensor : state.tensors) {
+    const auto at = std::lower_bound(
+        order.begin(),
+        order.end(),
+        tensor.info.name,
+        [&](std::size_t index, const std::string& name) {
+          return saved[index].name < name;
+        });
+    if (at == order.end() || saved[*at].name != tensor.info.name ||
+        saved[*at].dtype != tensor.info.dtype ||
+        saved[*at].shape != tensor.info.shape || pending.sizes[*at] == 0) {
+      continue;
+    }
+    LiveTensor entry;
+    entry.memory = tensor.source->memory();
+    if (entry.memory.begin == nullptr) {
+      continue;
+    }
+    entry.size = static_cast<std::size_t>(pending.sizes[*at]);
+    entry.saved = pending.bytes[*at];
+    entry.part = &pending.target->name;
+    entry.info = std::move(tensor.info);
+    live.push_back(std::move(entry));
+  }
+}
+
+/// For two of which the second does not begin before the first.
+HOLDFAST_INLINE bool contradict(const LiveTensor& a, const LiveTensor& b) {
+  if (b.memory.begin >= a.end()) {
+    return false;
+  }
+  const auto offset = static_cast<std::size_t>(b.memory.begin - a.memory.begin);
+  if (!a.memory.row_major || !b.memory.row_major) {
+    // Which element lies where is only plain where both are laid out alike.
+    return offset == 0 && a.info.shape == b.info.shape &&
+        a.info.strides == b.info.strides &&
+        std::memcmp(a.saved, b.saved, a.size) != 0;
+  }
+  return std::memcmp(
+             a.saved + offset, b.saved, std::min(a.size - offset, b.size)) != 0;
+}
+
+HOLDFAST_INLINE void check_shared_memory(
+    const std::vector<PendingPart>& parts,
+    const Names& names,
+    std::vector<Mismatch>& mismatches) {
+  std::vector<LiveTensor> live;
+  for (const PendingPart& pending : parts) {
+    if (!pending.bytes.empty()) {
+      append_live_tensors(pending, names, live);
+    }
+  }
+  sort_by(live, [](const LiveTensor& a, const LiveTensor& b) {
+    return a.memory.begin < b.memory.begin;
+  });
+  for (std::size_t i = 0; i < live.size(); ++i) {
+    for (std::size_t j = i + 1;
+         j < live.size() && live[j].memory.begin < live[i].end();
+         ++j) {
+      if (contradict(live[i], live[j])) {
+        mismatches.push_back(
+            {ErrorCode::type_mismatch,
+             live[j].name(),
+             "the memory of '" + live[i].name() + "'",
+             "a tensor of its own with other values"});
+      }
+    }
+  }
+}
+
+} // namespace holdfast::detail
