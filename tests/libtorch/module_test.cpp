@@ -344,6 +344,7 @@ TEST_CASE("module: layouts stay, and another one is remarked on") {
   REQUIRE(parts[0].second->notes().size() == 1);
   CHECK_THAT(
       parts[0].second->notes()[0], contains("'turned' had other strides"));
+  CHECK_FALSE(parts[0].second->exact());
 }
 
 TEST_CASE("module: undefined tensors must be undefined on both sides") {
