@@ -41,7 +41,10 @@ struct Loop {
 
   Hook when_built;
   Hook before_resume;
+  Hook after_resume;
+  Hook before_range;
   Hook at_step;
+  Hook after_step;
   bool with_rate = true;
   bool with_engine = true;
   std::int64_t goal = kEpochs;
@@ -74,7 +77,13 @@ struct Loop {
       before_resume(*this);
     }
     checkpoints.resume();
+    if (after_resume) {
+      after_resume(*this);
+    }
     while (checkpoints.running(epochs(goal))) {
+      if (before_range) {
+        before_range(*this);
+      }
       loader.begin();
       for (batch = loader.next(); !batch.empty(); batch = loader.next()) {
         const float noise = static_cast<float>(engine() % 1000) / 1000.0F;
@@ -87,6 +96,9 @@ struct Loop {
           at_step(*this);
         }
         checkpoints.step({{"loss", model.weight[0]}});
+        if (after_step) {
+          after_step(*this);
+        }
       }
       if (checkpoints.epoch_done()) {
         rate *= 0.5;
@@ -237,6 +249,70 @@ TEST_CASE("resume check: state that is in no part is found", "[testing]") {
   }
 }
 
+TEST_CASE("resume check: loops that look right", "[testing]") {
+  const auto check = [](const std::function<void(Loop&)>& flaw,
+                        const std::string& cause) {
+    const ResumeCheckResult result =
+        resume_equals_uninterrupted(run_of(flaw), killed_at({2, 4}));
+    INFO(result);
+    CHECK(result.finding == Finding::differs);
+    CHECK_FALSE(result.right_after_resume);
+    CHECK(contains(result.to_string(), cause));
+  };
+  const Hook lower_rate = [](Loop& loop) {
+    loop.rate *= 0.5;
+  };
+  SECTION("code before the range, again in mid-epoch") {
+    check([&](Loop& loop) { loop.before_range = lower_rate; }, "ran again");
+  }
+  SECTION("which the place in the epoch guards") {
+    const ResumeCheckResult result = resume_equals_uninterrupted(
+        run_of([](Loop& loop) {
+          loop.before_range = [](Loop& built) {
+            if (built.manager->progress().batch == 0) {
+              built.rate *= 0.5;
+            }
+          };
+        }),
+        killed_at({2, 4}));
+    INFO(result);
+    CHECK(result.finding == Finding::equal);
+  }
+  SECTION("code after step()") {
+    check(
+        [&](Loop& loop) { loop.after_step = lower_rate; },
+        "after the last step()");
+  }
+  SECTION("a draw between resume() and the loop") {
+    check(
+        [](Loop& loop) {
+          loop.after_resume = [](Loop& built) {
+            built.engine();
+          };
+        },
+        "between resume() and the loop");
+  }
+}
+
+TEST_CASE("resume check: each part that differs has a line", "[testing]") {
+  ResumeCheckResult result;
+  result.finding = Finding::differs;
+  for (int i = 0; i < 12; ++i) {
+    const std::string what = "value '" + std::to_string(i) + "'";
+    result.differences.push_back({"model", what, "1", "2", -1});
+  }
+  result.differences.push_back({"ema", "value 'a'", "1", "2", -1});
+  result.differences.push_back({"ema", "value 'b'", "1", "2", -1});
+  result.differences.push_back({"", "metric 'loss'", "1", "2", -1});
+  const std::string text = result.to_string();
+  CHECK(contains(text, "part 'model', value '7'"));
+  CHECK_FALSE(contains(text, "part 'model', value '8'"));
+  CHECK(contains(text, "part 'ema', value 'a'"));
+  CHECK_FALSE(contains(text, "part 'ema', value 'b'"));
+  CHECK(contains(text, "\n  metric 'loss'"));
+  CHECK(contains(text, "\n  and 5 more"));
+}
+
 TEST_CASE("resume check: of many tensors the one is named", "[testing]") {
   const ResumeCheckResult result = resume_equals_uninterrupted(
       at_step([](Loop& loop) {
@@ -377,6 +453,7 @@ TEST_CASE("resume check: a data source that loses its place", "[testing]") {
         result.differences[0].to_string() ==
         "part 'samples', value 'position': 0 instead of 3");
     CHECK(contains(result.to_string(), "save and load do not fit"));
+    CHECK(contains(result.to_string(), "share one memory"));
   }
   SECTION("in the samples it hands out, which the loop tells") {
     const ResumeCheckResult result = resume_equals_uninterrupted(

@@ -140,14 +140,17 @@ HOLDFAST_INLINE void ResumeChecker::explain(
   result_.right_after_resume = resumed && i == 0;
   if (result_.right_after_resume) {
     result_.explanation =
-        "restoring does not bring back what was saved: the part's own save "
-        "and load do not fit";
+        "restoring does not bring back what was saved: several tensors of the "
+        "part share one memory, or its own save and load do not fit";
   } else if (resumed) {
     result_.explanation =
         "all parts were equal right after the resume at step " +
         std::to_string(progress_of(trace.points.front()).step) +
         (i > 1 ? " and at the step before this: " : ": ") +
-        "the loop depends on something that no part holds";
+        "the loop depends on something that no part holds, or"
+        "\n    code before the `for` of an epoch ran again, or"
+        "\n    code after the last step() or end_epoch() did not run, or"
+        "\n    something was drawn between resume() and the loop";
   } else {
     result_.explanation =
         "it differs before any interruption: saving more often changes the "

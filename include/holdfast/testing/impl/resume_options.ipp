@@ -70,6 +70,37 @@ HOLDFAST_INLINE std::string Difference::to_string() const {
   return text + ": " + found + " instead of " + expected;
 }
 
+namespace detail {
+
+/// The first ones, and one of each part that has none among these: which parts
+/// differ tells more than how much of one does.
+HOLDFAST_INLINE std::string differences_text(
+    const std::vector<Difference>& differences) {
+  constexpr std::size_t first = 8;
+  std::string text;
+  std::vector<std::string> parts;
+  std::size_t left_out = 0;
+  for (std::size_t i = 0; i < differences.size(); ++i) {
+    const std::string& part = differences[i].part;
+    const bool is_new =
+        std::find(parts.begin(), parts.end(), part) == parts.end();
+    if (is_new) {
+      parts.push_back(part);
+    }
+    if (is_new || i < first) {
+      text += "\n  " + differences[i].to_string();
+    } else {
+      ++left_out;
+    }
+  }
+  if (left_out > 0) {
+    text += "\n  and " + std::to_string(left_out) + " more";
+  }
+  return text;
+}
+
+} // namespace detail
+
 HOLDFAST_INLINE const char* to_string(
     ResumeCheckResult::Finding finding) noexcept {
   switch (finding) {
@@ -113,13 +144,7 @@ HOLDFAST_INLINE std::string ResumeCheckResult::to_string() const {
     text += std::to_string(at.step) + " (epoch " + std::to_string(at.epoch) +
         ", batch " + std::to_string(at.batch) + ")";
   }
-  constexpr std::size_t shown = 8;
-  for (std::size_t i = 0; i < std::min(differences.size(), shown); ++i) {
-    text += "\n  " + differences[i].to_string();
-  }
-  if (differences.size() > shown) {
-    text += "\n  and " + std::to_string(differences.size() - shown) + " more";
-  }
+  text += detail::differences_text(differences);
   if (!explanation.empty()) {
     text += "\n  " + explanation;
   }
