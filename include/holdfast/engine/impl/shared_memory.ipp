@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -15,14 +16,15 @@
 namespace holdfast::detail {
 
 struct LiveTensor {
-  TensorSource::Memory memory;
+  std::uintptr_t begin = 0; ///< Of memory on whatever device.
   std::size_t size = 0;
+  bool row_major = true;
   const std::byte* saved = nullptr; ///< As many bytes, row-major.
   const std::string* part = nullptr;
   TensorInfo info;
 
-  [[nodiscard]] const std::byte* end() const {
-    return memory.begin + size;
+  [[nodiscard]] std::uintptr_t end() const {
+    return begin + size;
   }
   [[nodiscard]] std::string name() const {
     return *part + ": " + info.name;
@@ -59,11 +61,13 @@ HOLDFAST_INLINE void append_live_tensors(
         saved[*at].shape != tensor.info.shape || pending.sizes[*at] == 0) {
       continue;
     }
-    LiveTensor entry;
-    entry.memory = tensor.source->memory();
-    if (entry.memory.begin == nullptr) {
+    const TensorSource::Memory memory = tensor.source->memory();
+    if (memory.begin == nullptr) {
       continue;
     }
+    LiveTensor entry;
+    entry.begin = reinterpret_cast<std::uintptr_t>(memory.begin);
+    entry.row_major = memory.row_major;
     entry.size = static_cast<std::size_t>(pending.sizes[*at]);
     entry.saved = pending.bytes[*at];
     entry.part = &pending.target->name;
@@ -72,13 +76,10 @@ HOLDFAST_INLINE void append_live_tensors(
   }
 }
 
-/// For two of which the second does not begin before the first.
+/// For two of which the second begins in the first.
 HOLDFAST_INLINE bool contradict(const LiveTensor& a, const LiveTensor& b) {
-  if (b.memory.begin >= a.end()) {
-    return false;
-  }
-  const auto offset = static_cast<std::size_t>(b.memory.begin - a.memory.begin);
-  if (!a.memory.row_major || !b.memory.row_major) {
+  const std::size_t offset = b.begin - a.begin;
+  if (!a.row_major || !b.row_major) {
     // Which element lies where is only plain where both are laid out alike.
     return offset == 0 && a.info.shape == b.info.shape &&
         a.info.strides == b.info.strides &&
@@ -99,11 +100,11 @@ HOLDFAST_INLINE void check_shared_memory(
     }
   }
   sort_by(live, [](const LiveTensor& a, const LiveTensor& b) {
-    return a.memory.begin < b.memory.begin;
+    return a.begin < b.begin;
   });
   for (std::size_t i = 0; i < live.size(); ++i) {
     for (std::size_t j = i + 1;
-         j < live.size() && live[j].memory.begin < live[i].end();
+         j < live.size() && live[j].begin < live[i].end();
          ++j) {
       if (contradict(live[i], live[j])) {
         mismatches.push_back(
