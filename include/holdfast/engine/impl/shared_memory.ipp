@@ -19,6 +19,7 @@ struct LiveTensor {
   std::uintptr_t begin = 0; ///< Of memory on whatever device.
   std::size_t size = 0;
   bool row_major = true;
+  bool is_told = false; ///< Once is enough.
   const std::byte* saved = nullptr; ///< As many bytes, row-major.
   const std::string* part = nullptr;
   TensorInfo info;
@@ -106,7 +107,8 @@ HOLDFAST_INLINE void check_shared_memory(
     for (std::size_t j = i + 1;
          j < live.size() && live[j].begin < live[i].end();
          ++j) {
-      if (contradict(live[i], live[j])) {
+      if (!live[j].is_told && contradict(live[i], live[j])) {
+        live[j].is_told = true;
         mismatches.push_back(
             {ErrorCode::type_mismatch,
              live[j].name(),
