@@ -453,7 +453,7 @@ TEST_CASE("resume check: a data source that loses its place", "[testing]") {
         result.differences[0].to_string() ==
         "part 'samples', value 'position': 0 instead of 3");
     CHECK(contains(result.to_string(), "save and load do not fit"));
-    CHECK(contains(result.to_string(), "share one memory"));
+    CHECK(contains(result.to_string(), "shares its memory"));
   }
   SECTION("in the samples it hands out, which the loop tells") {
     const ResumeCheckResult result = resume_equals_uninterrupted(

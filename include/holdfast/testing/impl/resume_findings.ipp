@@ -140,8 +140,9 @@ HOLDFAST_INLINE void ResumeChecker::explain(
   result_.right_after_resume = resumed && i == 0;
   if (result_.right_after_resume) {
     result_.explanation =
-        "restoring does not bring back what was saved: several tensors of the "
-        "part share one memory, or its own save and load do not fit";
+        "restoring does not bring back what was saved: a tensor of the part "
+        "has a graph or shares its memory, or the part's own save and load do "
+        "not fit";
   } else if (resumed) {
     result_.explanation =
         "all parts were equal right after the resume at step " +
