@@ -70,7 +70,10 @@ TEST_CASE("lock: one at a time, and free when it is given back", "[store]") {
   CHECK(refused->code() == ErrorCode::locked);
   CHECK_THAT(
       refused->what(),
-      contains("process " + std::to_string(this_process().pid)));
+      contains(
+          "this process writes to this directory already, with another "
+          "manager: found process " +
+          std::to_string(this_process().pid)));
   first.reset();
   CHECK(code_of([&] { (void)place.take(); }) == "no error");
 }
@@ -327,6 +330,7 @@ TEST_CASE(
         error_of([&] { (void)place.take(WriterLock::kStaleSeconds - 5); });
     REQUIRE(refused);
     CHECK(refused->code() == ErrorCode::locked);
+    CHECK_THAT(refused->what(), contains("another process writes"));
     CHECK_THAT(refused->what(), contains("'elsewhere'"));
   }
   SECTION("after it") {

@@ -193,10 +193,19 @@ HOLDFAST_INLINE bool is_same_system(
       lock_word(a.pid_namespace) == lock_word(b.pid_namespace);
 }
 
+HOLDFAST_INLINE bool is_this_process(const ProcessIdentity& process) {
+  const ProcessIdentity ours = this_process();
+  return is_same_system(process, ours) && process.pid == ours.pid &&
+      process.start_time == ours.start_time;
+}
+
 HOLDFAST_INLINE Error
 locked_error(Directory& root, const LockOwner& owner, bool kernel_lock) {
+  const bool ours = owner.is_known && is_this_process(owner.process);
   ErrorDetails details;
-  details.message = "another process writes to this directory";
+  details.message = ours
+      ? "this process writes to this directory already, with another manager"
+      : "another process writes to this directory";
   details.path = root.path();
   if (owner.is_known) {
     details.found = "process " + std::to_string(owner.process.pid) +
