@@ -21,6 +21,15 @@ struct Item {
   }
 };
 
+/// As a tensor of several elements, or of none.
+struct Items : Item {
+  explicit Items(std::int64_t elements) : count(elements) {}
+  [[nodiscard]] std::int64_t numel() const {
+    return count;
+  }
+  std::int64_t count;
+};
+
 /// As a Scalar has it.
 struct Number {
   double number = 0;
@@ -81,4 +90,16 @@ TEST_CASE("metrics: any map will do", "[base]") {
   const std::unordered_map<std::string, Item> hashed = {{"a", Item{4}}};
   CHECK(Metrics(ordered).values() == Metrics::Map{{"a", 0.5}, {"b", 2}});
   CHECK(Metrics(hashed).values() == Metrics::Map{{"a", 4}});
+}
+
+TEST_CASE("metrics: a tensor that is no number is named", "[base]") {
+  CHECK(Metrics({{"loss", Items(1)}}).contains("loss"));
+  for (const std::int64_t count : {0, 2}) {
+    CHECK_THROWS_WITH(
+        Metrics({{"loss", Items(count)}}),
+        "'loss': a metric is a number or a tensor of one element: found " +
+            std::to_string(count) + " elements (invalid_argument)");
+  }
+  const std::map<std::string, Items> map = {{"loss", Items(3)}};
+  CHECK_THROWS_AS(Metrics(map), Error);
 }

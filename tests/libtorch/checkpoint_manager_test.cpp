@@ -422,6 +422,12 @@ TEST_CASE("checkpoint manager: metrics are numbers, tensors and maps") {
   CHECK(metrics.at("rate") == 0.5);
   checkpoints.step(std::map<std::string, at::Tensor>{{"loss", loss * 3}});
   CHECK(checkpoints.epoch_mean("loss") == 1.5);
+  for (const at::Tensor& none : {at::zeros({2}), at::Tensor()}) {
+    CHECK(code_of([&] {
+            checkpoints.step({{"loss", none}});
+          }) == "invalid_argument");
+  }
+  CHECK(checkpoints.progress().step == 2);
 }
 
 TEST_CASE("checkpoint manager: load for inference and fine-tuning") {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <holdfast/base/config.hpp>
+#include <holdfast/base/error.hpp>
 
 #include <initializer_list>
 #include <map>
@@ -21,6 +22,12 @@ struct HasItem<
     : std::true_type {};
 
 template <class T, class = void>
+struct HasNumel : std::false_type {};
+template <class T>
+struct HasNumel<T, std::void_t<decltype(std::declval<const T&>().numel())>>
+    : std::true_type {};
+
+template <class T, class = void>
 struct HasToDouble : std::false_type {};
 template <class T>
 struct HasToDouble<
@@ -29,7 +36,15 @@ struct HasToDouble<
     : std::true_type {};
 
 template <class T>
-double metric_value(const T& value) {
+double metric_value(const std::string& name, const T& value) {
+  if constexpr (HasNumel<T>::value) {
+    if (value.numel() != 1) { // 0 where it is undefined
+      throw_invalid_argument(
+          name,
+          "a metric is a number or a tensor of one element",
+          std::to_string(value.numel()) + " elements");
+    }
+  }
   if constexpr (std::is_arithmetic_v<T>) {
     return static_cast<double>(value);
   } else if constexpr (HasItem<T>::value) {
@@ -46,12 +61,13 @@ double metric_value(const T& value) {
 
 /// A name and a number. The number is taken from anything arithmetic, a
 /// one-element tensor (`.item<double>()`, which waits for its device) or a
-/// Scalar; a tensor's graph is not kept.
+/// Scalar; a tensor's graph is not kept. `invalid_argument` for a tensor that
+/// is undefined or has several elements.
 struct Metric {
   template <class T>
   Metric(std::string metric_name, const T& metric_value)
       : name(std::move(metric_name)),
-        value(detail::metric_value(metric_value)) {}
+        value(detail::metric_value(name, metric_value)) {}
 
   std::string name;
   double value;
@@ -76,7 +92,7 @@ class Metrics {
           std::string>>>
   Metrics(const M& map) {
     for (const auto& entry : map) {
-      values_[entry.first] = detail::metric_value(entry.second);
+      values_[entry.first] = detail::metric_value(entry.first, entry.second);
     }
   }
 
