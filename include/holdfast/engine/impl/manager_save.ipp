@@ -173,6 +173,10 @@ HOLDFAST_INLINE bool Manager::State::ask_running() {
   }
   const bool over =
       stopping() || (epoch_goal && progress.epoch >= epoch_goal->count);
+  // In mid-epoch the range is where the loop goes on, if there is to be one.
+  if (over || progress.batch == 0 || sources.empty()) {
+    put_back_random();
+  }
   if (!over) {
     stop_saved = false;
     return true;
