@@ -128,3 +128,29 @@ TEST_CASE("random state: a loop of steps without a loader", "[random]") {
   (void)train(disk, 2);
   CHECK(train(disk, 4) == train(new_disk(), 4));
 }
+
+TEST_CASE("random state: saved before the loop, it is the loop's", "[random]") {
+  // At a border, and in mid-epoch.
+  for (const bool border : {true, false}) {
+    CAPTURE(border);
+    const Disk disk = border ? at_a_border() : trained(3);
+    std::string saved;
+    {
+      ToyRun run(kRoot, keep_everything(disk));
+      run.manager.probe([&run] { return static_cast<double>(run.engine()); });
+      run.manager.resume();
+      saved = run.fingerprint();
+      run.engine.discard(7);
+      const std::mt19937 drawn = run.engine;
+      run.manager.save().wait();
+      CHECK(run.engine == drawn); // saving moves no generator
+    }
+    ToyRun run(kRoot, keep_everything(disk));
+    run.manager.probe([&run] { return static_cast<double>(run.engine()); });
+    const ResumeReport report = run.manager.resume();
+    CHECK(report.checkpoint->sequence == (border ? 7 : 4));
+    CHECK(run.fingerprint() == saved);
+    REQUIRE(report.probe);
+    CHECK(report.probe->outcome == ProbeResult::Outcome::equal);
+  }
+}
