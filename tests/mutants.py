@@ -248,6 +248,10 @@ MUTANTS = [
            "engine/impl/manager.ipp",
            "      random_at_begin->put_back();", "",
            torch("trap 14: *")),
+    Mutant("random state is not set again at the first running()",
+           "engine/impl/manager_save.ipp",
+           "over || progress.batch == 0 || sources.empty()", "false",
+           engine("random state: *")),
     Mutant("random state is set before the callbacks", "engine/impl/restore.ipp",
            "  state_->applied = true;\n",
            "  state_->applied = true;\n"

@@ -85,7 +85,9 @@ class Manager {
   /// run. All or nothing: if it throws, no live object has changed - but for
   /// what an object's own `on_restored()` or an `Options::on_safe_point`
   /// handler throws, which are called when all have. Also runs a trial capture,
-  /// so that what cannot be saved is said now.
+  /// so that what cannot be saved is said now. Random state is put back once
+  /// more where the loop goes on (docs/data.md), so that drawing before it is
+  /// harmless.
   ResumeReport resume();
 
   /// Goes back to `checkpoint`, a checkpoint of this directory (its path or

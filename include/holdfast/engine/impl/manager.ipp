@@ -88,7 +88,8 @@ struct Manager::State final : LoopControl {
   bool rolled_back = false; ///< And running() has not been asked since.
   bool range_left = false; ///< By a rollback, and no other has begun since.
   bool spoiled = false; ///< Restored by a resume that failed all the same.
-  /// After a resume in mid-epoch: to be put back at the next begin.
+  /// After a resume, until the loop goes on: what it goes on with, whatever is
+  /// drawn before.
   std::optional<RandomSnapshot> random_at_begin;
 
   /// A request counts from the next safe point on: a loader must not end its
@@ -101,6 +102,15 @@ struct Manager::State final : LoopControl {
   }
   void range_begins() override {
     range_left = false;
+    // At a border it is running() that begins the epoch: what is drawn between
+    // it and the range belongs to the epoch. A loop that does not ask it may
+    // draw there, too.
+    if (progress.batch > 0) {
+      put_back_random();
+    }
+    random_at_begin.reset();
+  }
+  void put_back_random() {
     if (random_at_begin) {
       random_at_begin->put_back();
       random_at_begin.reset();

@@ -149,16 +149,13 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
   run_id = manifest.run_id;
   attempt = manifest.attempt + 1;
   resumed_from = CheckpointIdentity{manifest.sequence, manifest.id};
-  random_at_begin.reset();
-  if (progress.batch > 0) {
-    random_at_begin.emplace(parts);
-  }
   history->set_run(run_id);
   history->mark_valid(manifest.sequence);
   history->set_resumed_from(manifest.sequence);
   quarantine(result);
 
   ResumeReport report = new_report();
+  random_at_begin.emplace(parts);
   report.checkpoint = describe(root->path(), found.name.name, manifest);
   report.passed_over = std::move(result.passed_over);
   for (const PassedOver& other : report.passed_over) {

@@ -2,6 +2,8 @@
 
 #include <holdfast/engine/impl/manager.ipp>
 
+#include <holdfast/base/scope_exit.hpp>
+
 namespace holdfast {
 
 HOLDFAST_INLINE Values Manager::State::engine_values(Value probed) const {
@@ -41,6 +43,21 @@ HOLDFAST_INLINE Manifest Manager::State::manifest(
 
 HOLDFAST_INLINE SaveHandle
 Manager::State::save(const Metrics& metrics, std::vector<std::string> reasons) {
+  // Between a resume and the loop, what the loop goes on with is saved, not
+  // what was drawn before it.
+  std::optional<RandomSnapshot> drawn;
+  if (random_at_begin) {
+    drawn.emplace(parts);
+    random_at_begin->put_back();
+  }
+  const ScopeExit put_back_drawn([&] {
+    try {
+      if (drawn) {
+        drawn->put_back();
+      }
+    } catch (...) { // random_at_begin puts back what counts
+    }
+  });
   Value probed = probe_at_save();
   const std::vector<CapturedPart> captured = capture(parts);
   const CheckpointPlan plan = plan_checkpoint(captured);
@@ -173,6 +190,10 @@ HOLDFAST_INLINE bool Manager::State::ask_running() {
   }
   const bool over =
       stopping() || (epoch_goal && progress.epoch >= epoch_goal->count);
+  // In mid-epoch the range is where the loop goes on, if there is to be one.
+  if (over || progress.batch == 0 || sources.empty()) {
+    put_back_random();
+  }
   if (!over) {
     stop_saved = false;
     return true;
