@@ -150,8 +150,7 @@ HOLDFAST_INLINE void ResumeChecker::explain(
         (i > 1 ? " and at the step before this: " : ": ") +
         "the loop depends on something that no part holds, or"
         "\n    code before the `for` of an epoch ran again, or"
-        "\n    code after the last step() or end_epoch() did not run, or"
-        "\n    something was drawn between resume() and the loop";
+        "\n    code after the last step() or end_epoch() did not run";
   } else {
     result_.explanation =
         "it differs before any interruption: saving more often changes the "
