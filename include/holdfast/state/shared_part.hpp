@@ -54,6 +54,10 @@ class SharedPart final : public Part {
   [[nodiscard]] bool exact() const override {
     return inner()->exact();
   }
+  void list_random(const std::string& name, std::vector<NamedRandom>& into)
+      override {
+    inner()->list_random(name, into);
+  }
   [[nodiscard]] Cursor* cursor() noexcept override {
     try {
       return pointer_ == nullptr ? nullptr : inner()->cursor();
