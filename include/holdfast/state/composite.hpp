@@ -78,6 +78,7 @@ class CompositePart : public Part {
   HOLDFAST_INLINE void restored() override;
   [[nodiscard]] HOLDFAST_INLINE std::vector<std::string> notes() const override;
   [[nodiscard]] HOLDFAST_INLINE bool exact() const override;
+  HOLDFAST_INLINE void forget_restore() noexcept override;
   HOLDFAST_INLINE void list_random(
       const std::string& name,
       std::vector<NamedRandom>& into) override;

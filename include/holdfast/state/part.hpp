@@ -172,6 +172,10 @@ class Part {
     return true;
   }
 
+  /// Called before every resume or fresh start: what an earlier `prepare`, of a
+  /// restore that failed, has left for `notes()` and `exact()` counts no more.
+  virtual void forget_restore() noexcept {}
+
   /// Appends the random state in it: itself, called `name`, or members of it.
   virtual void list_random(
       const std::string& name,

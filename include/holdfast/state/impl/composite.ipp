@@ -219,6 +219,14 @@ HOLDFAST_INLINE std::vector<std::string> CompositePart::notes() const {
   return notes;
 }
 
+HOLDFAST_INLINE void CompositePart::forget_restore() noexcept {
+  if (members_) {
+    for (const Member& member : *members_) {
+      member.part->forget_restore();
+    }
+  }
+}
+
 HOLDFAST_INLINE void CompositePart::list_random(
     const std::string& name,
     std::vector<NamedRandom>& into) {
