@@ -7,6 +7,27 @@ using namespace holdfast::test;
 
 namespace {
 
+/// A user's object of which an engine is one member.
+struct Augment {
+  template <class V>
+  void state(V& v) {
+    v("drawing", drawing);
+    v("engine", engine);
+    v("strength", strength);
+  }
+  struct Drawing { // whenever it is captured
+    Values save_state() const {
+      (void)(*engine)();
+      return {};
+    }
+    void load_state(const Values&) {}
+    std::mt19937* engine = nullptr;
+  };
+  std::mt19937 engine{8};
+  Drawing drawing{&engine};
+  double strength = 0.5;
+};
+
 /// A process's life: resume, draw, the loop. Draws also where an epoch begins,
 /// between running() and the range, as its uninterrupted run does.
 struct Life {
@@ -153,4 +174,44 @@ TEST_CASE("random state: saved before the loop, it is the loop's", "[random]") {
     REQUIRE(report.probe);
     CHECK(report.probe->outcome == ProbeResult::Outcome::equal);
   }
+}
+
+TEST_CASE("random state: of an engine among other members", "[random]") {
+  Augment first;
+  std::vector<Augment> rest(1);
+  first.drawing.engine = &rest[0].engine; // of another object
+  rest[0].drawing.engine = &rest[0].engine;
+  const Disk disk = new_disk();
+  const std::mt19937 initial = first.engine;
+  {
+    Manager manager(kRoot, keep_everything(disk));
+    manager.add("first", first);
+    manager.add("rest", rest);
+    manager.probe([&] { return static_cast<double>(first.engine()); });
+    manager.resume();
+    manager.step();
+    manager.save().wait();
+    CHECK(first.engine == initial);
+    CHECK(rest[0].engine == initial);
+  }
+  first.engine.discard(3);
+  rest[0].engine.discard(4);
+  Manager manager(kRoot, keep_everything(disk));
+  manager.add("first", first);
+  manager.add("rest", rest);
+  manager.probe([&] { return static_cast<double>(first.engine()); });
+  const ResumeReport report = manager.resume();
+  REQUIRE(report.probe);
+  CHECK(report.probe->outcome == ProbeResult::Outcome::equal);
+  CHECK(first.engine == initial);
+  CHECK(rest[0].engine == initial);
+  // Members are listed anew: these have moved in memory meanwhile.
+  rest.reserve(64);
+  first.engine.discard(1);
+  rest[0].engine.discard(2);
+  rest[0].strength = 9;
+  REQUIRE(manager.running(steps(5)));
+  CHECK(first.engine == initial);
+  CHECK(rest[0].engine == initial);
+  CHECK(rest[0].strength == 9); // nothing else is put back
 }

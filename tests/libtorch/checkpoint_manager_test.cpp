@@ -919,6 +919,31 @@ TEST_CASE("checkpoint manager: what was changed is told in full") {
   }
 }
 
+TEST_CASE("checkpoint manager: nothing is told of a resume that failed") {
+  const TemporaryDirectory directory;
+  const auto optimizer_of = [](Network& model, double lr) {
+    return optim::Adam(model->parameters(), optim::AdamOptions(lr));
+  };
+  {
+    Network model;
+    optim::Adam optimizer = optimizer_of(model, 0.01);
+    CheckpointManager checkpoints{directory.path(), quiet(), model, optimizer};
+    checkpoints.resume();
+    checkpoints.save().wait();
+  }
+  Network model;
+  model->eval();
+  optim::Adam optimizer = optimizer_of(model, 0.3);
+  int unsaved = 0;
+  CheckpointManager checkpoints{
+      directory.path(), quiet(), model, optimizer, named("more", unsaved)};
+  CHECK_THROWS_AS(checkpoints.resume(), Error);
+  const ResumeReport report = checkpoints.start_fresh("anew");
+  CHECK(report.notes.empty());
+  CHECK(report.exact());
+  CHECK(optimizer.param_groups()[0].options().get_lr() == 0.3);
+}
+
 TEST_CASE("checkpoint manager: saving moves no generator") {
   const TemporaryDirectory directory;
   Network model;

@@ -62,9 +62,8 @@ class Manager {
   ///     });
   ///
   /// It returns anything that can be a part: a tensor, a number, a vector. It
-  /// may draw from generators that are parts, or of which a part consists;
-  /// those are put back. All else it must leave as it was, a generator that is
-  /// one of several members of an object included. `tolerance` says what is
+  /// may draw from generators that are parts or members of parts; those are put
+  /// back. All else it must leave as it was. `tolerance` says what is
   /// close, in parts of the output's largest number. One probe, given before
   /// `resume()`, which calls it on the objects as they are first and throws
   /// what it throws. Where it throws at a save later, the save goes on without

@@ -47,12 +47,14 @@ struct CapturedPart {
   State state;
 };
 
-/// Captures all parts. Random state first, and where capturing others moved it,
-/// even by failing, it is put back: saving never moves a generator.
+/// Captures all parts. Random state as it was before, and where capturing
+/// others moved it, even by failing, it is put back: saving never moves a
+/// generator.
 [[nodiscard]] std::vector<CapturedPart> capture(const PartSet& parts);
 
-/// Random state, kept in memory, of all parts of `Stage::random`; and, where
-/// asked for, the positions of loaders.
+/// Random state, kept in memory, of all parts and of members of parts that are
+/// of `Stage::random`; and, where asked for, the positions of loaders. The
+/// parts must outlive it.
 class RandomSnapshot {
  public:
   enum class Positions { left_out, taken };
@@ -66,8 +68,11 @@ class RandomSnapshot {
 
   /// Puts back what has changed since; leaves alone what has not.
   void put_back();
-  /// The states as they were.
-  [[nodiscard]] const std::vector<CapturedPart>& states() const noexcept;
+  /// The same for what is in one part, whose members are still those of the
+  /// last `publish`.
+  void put_back(const NamedPart& part) const;
+  /// True if there is no such state.
+  [[nodiscard]] bool empty() const noexcept;
 
  private:
   struct Impl;

@@ -57,8 +57,9 @@ class MemberList {
 ///
 /// Stage: that of users' code if a member runs such code, otherwise the last
 /// one of the members'. Engines among other members do not count: only a part
-/// of nothing but engines is random state, which is put back a second time at
-/// the first batch after a resume.
+/// of nothing but engines is applied as random state, after the callbacks.
+/// `list_random` tells them all the same, so that none is moved by saving, nor
+/// by what is drawn between a resume and the loop.
 class CompositePart : public Part {
  public:
   [[nodiscard]] HOLDFAST_INLINE Stage stage() const override;
@@ -77,6 +78,10 @@ class CompositePart : public Part {
   HOLDFAST_INLINE void restored() override;
   [[nodiscard]] HOLDFAST_INLINE std::vector<std::string> notes() const override;
   [[nodiscard]] HOLDFAST_INLINE bool exact() const override;
+  HOLDFAST_INLINE void forget_restore() noexcept override;
+  HOLDFAST_INLINE void list_random(
+      const std::string& name,
+      std::vector<NamedRandom>& into) override;
   /// The one data source among the members. More than one cannot be attached:
   /// `capture` then throws `not_capturable`.
   [[nodiscard]] HOLDFAST_INLINE Cursor* cursor() noexcept override;

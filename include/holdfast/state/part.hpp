@@ -96,6 +96,14 @@ class Restore {
 /// fail; random state last, because everything else may draw.
 enum class Stage { user, module, optimizer, scheduler, value, data, random };
 
+class Part;
+
+/// Random state and where it is: "augment", "augment: engine".
+struct NamedRandom {
+  std::string name;
+  Part* part; ///< Valid until its owner publishes again.
+};
+
 /// One named object of a training run. Holds a reference to it: the object must
 /// outlive the part. One thread at a time.
 class Part {
@@ -162,6 +170,19 @@ class Part {
   /// was; `notes()` then say why.
   [[nodiscard]] virtual bool exact() const {
     return true;
+  }
+
+  /// Called before every resume or fresh start: what an earlier `prepare`, of a
+  /// restore that failed, has left for `notes()` and `exact()` counts no more.
+  virtual void forget_restore() noexcept {}
+
+  /// Appends the random state in it: itself, called `name`, or members of it.
+  virtual void list_random(
+      const std::string& name,
+      std::vector<NamedRandom>& into) {
+    if (stage() == Stage::random) {
+      into.push_back({name, this});
+    }
   }
 
   /// For data sources that a manager attaches; null for anything else. Asked

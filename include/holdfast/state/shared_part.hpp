@@ -54,6 +54,15 @@ class SharedPart final : public Part {
   [[nodiscard]] bool exact() const override {
     return inner()->exact();
   }
+  void forget_restore() noexcept override {
+    if (part_ != nullptr) {
+      part_->forget_restore();
+    }
+  }
+  void list_random(const std::string& name, std::vector<NamedRandom>& into)
+      override {
+    inner()->list_random(name, into);
+  }
   [[nodiscard]] Cursor* cursor() noexcept override {
     try {
       return pointer_ == nullptr ? nullptr : inner()->cursor();

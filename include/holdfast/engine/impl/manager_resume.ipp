@@ -47,6 +47,9 @@ engine_state(const Directory& root, const Found& found) {
 HOLDFAST_INLINE ResumeReport
 Manager::State::take(const std::function<ResumeReport()>& begin) {
   require_not_resumed();
+  for (const NamedPart& named_part : parts.all()) {
+    named_part.part->forget_restore();
+  }
   RandomSnapshot before(parts, RandomSnapshot::Positions::taken);
   ResumeReport report;
   try {

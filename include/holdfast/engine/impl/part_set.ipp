@@ -37,24 +37,6 @@ HOLDFAST_INLINE bool same_state(const OwnedState& a, const OwnedState& b) {
       a.bytes == b.bytes;
 }
 
-/// Owned copies behind the interface that captured tensors have.
-class OwnedSource final : public TensorSource {
- public:
-  explicit OwnedSource(Bytes bytes) : bytes_(std::move(bytes)) {}
-  const std::byte* data() const noexcept override {
-    return bytes_.data();
-  }
-  void copy_out(std::uint64_t offset, std::byte* into, std::size_t count)
-      const override {
-    if (count != 0) {
-      std::memcpy(into, bytes_.data() + offset, count);
-    }
-  }
-
- private:
-  Bytes bytes_;
-};
-
 HOLDFAST_INLINE void put_back(
     Part& part,
     const Names& names,
@@ -135,36 +117,58 @@ HOLDFAST_INLINE Names PartSet::publish() const {
   return names;
 }
 
+namespace detail {
+
+/// What a snapshot holds of a part: its random state, and its position where
+/// asked for.
+HOLDFAST_INLINE std::vector<NamedRandom> random_in(
+    const NamedPart& named_part,
+    RandomSnapshot::Positions positions) {
+  std::vector<NamedRandom> found;
+  named_part.part->list_random(named_part.name, found);
+  if (positions == RandomSnapshot::Positions::taken &&
+      named_part.part->cursor() != nullptr) {
+    found.push_back({named_part.name, named_part.part.get()});
+  }
+  return found;
+}
+
+HOLDFAST_INLINE OwnedState own(const NamedRandom& random, const Names& names) {
+  return own(CapturedPart{
+      random.name, random.part->kind(), random.part->capture(names)});
+}
+
+} // namespace detail
+
 struct RandomSnapshot::Impl {
+  const PartSet& parts;
+  Positions positions;
   Names names;
-  std::vector<Part*> parts;
   std::vector<detail::OwnedState> owned;
-  std::vector<CapturedPart> states;
+
+  void put_back(const NamedPart& named_part) const {
+    for (const NamedRandom& random : detail::random_in(named_part, positions)) {
+      for (const detail::OwnedState& was : owned) {
+        // Setting a device generator has side effects (cuDNN's dropout buffer
+        // is made anew), so only what moved is set.
+        if (was.captured.name == random.name &&
+            was.captured.kind == random.part->kind() &&
+            !detail::same_state(was, detail::own(random, names))) {
+          detail::put_back(*random.part, names, was);
+        }
+      }
+    }
+  }
 };
 
 HOLDFAST_INLINE RandomSnapshot::RandomSnapshot(
     const PartSet& parts,
     Positions positions)
-    : impl_(new Impl()) {
-  impl_->names = parts.publish();
+    : impl_(new Impl{parts, positions, parts.publish(), {}}) {
   for (const NamedPart& named_part : parts.all()) {
-    const bool position =
-        positions == Positions::taken && named_part.part->cursor() != nullptr;
-    if (named_part.part->stage() != Stage::random && !position) {
-      continue;
+    for (const NamedRandom& random : detail::random_in(named_part, positions)) {
+      impl_->owned.push_back(detail::own(random, impl_->names));
     }
-    detail::OwnedState owned = detail::own(CapturedPart{
-        named_part.name,
-        named_part.part->kind(),
-        named_part.part->capture(impl_->names)});
-    CapturedPart state = owned.captured;
-    for (std::size_t i = 0; i < owned.bytes.size(); ++i) {
-      state.state.tensors[i].source = std::shared_ptr<const TensorSource>(
-          new detail::OwnedSource(owned.bytes[i]));
-    }
-    impl_->parts.push_back(named_part.part.get());
-    impl_->owned.push_back(std::move(owned));
-    impl_->states.push_back(std::move(state));
   }
 }
 
@@ -175,22 +179,19 @@ HOLDFAST_INLINE RandomSnapshot& RandomSnapshot::operator=(
     RandomSnapshot&&) noexcept = default;
 
 HOLDFAST_INLINE void RandomSnapshot::put_back() {
-  for (std::size_t i = 0; i < impl_->parts.size(); ++i) {
-    Part& part = *impl_->parts[i];
-    const detail::OwnedState& owned = impl_->owned[i];
-    // Setting a device generator has side effects (cuDNN's dropout buffer is
-    // made anew), so only what moved is set.
-    const detail::OwnedState now = detail::own(CapturedPart{
-        owned.captured.name, owned.captured.kind, part.capture(impl_->names)});
-    if (!detail::same_state(owned, now)) {
-      detail::put_back(part, impl_->names, owned);
-    }
+  // The members of an object may be others by now.
+  impl_->names = impl_->parts.publish();
+  for (const NamedPart& named_part : impl_->parts.all()) {
+    impl_->put_back(named_part);
   }
 }
 
-HOLDFAST_INLINE const std::vector<CapturedPart>& RandomSnapshot::states()
-    const noexcept {
-  return impl_->states;
+HOLDFAST_INLINE void RandomSnapshot::put_back(const NamedPart& part) const {
+  impl_->put_back(part);
+}
+
+HOLDFAST_INLINE bool RandomSnapshot::empty() const noexcept {
+  return impl_->owned.empty();
 }
 
 HOLDFAST_INLINE std::vector<CapturedPart> capture(const PartSet& parts) {
@@ -203,13 +204,9 @@ HOLDFAST_INLINE std::vector<CapturedPart> capture(const PartSet& parts) {
   });
   const Names names = parts.publish();
   std::vector<CapturedPart> captured;
-  std::size_t next_random = 0;
   for (const NamedPart& named_part : parts.all()) {
-    if (named_part.part->stage() == Stage::random) {
-      captured.push_back(random.states()[next_random++]);
-      continue;
-    }
     try {
+      random.put_back(named_part); // those before it may have drawn
       captured.push_back(CapturedPart{
           named_part.name,
           named_part.part->kind(),

@@ -70,6 +70,10 @@ class ModulePart final : public Part {
   [[nodiscard]] bool exact() const override {
     return same_layouts_;
   }
+  void forget_restore() noexcept override {
+    notes_.clear();
+    same_layouts_ = true;
+  }
 
  private:
   torch::nn::Module& root() const {
@@ -96,7 +100,7 @@ class ModulePart final : public Part {
 
   ObjectRef<torch::nn::Module> module_;
   Gradients gradients_;
-  std::vector<std::string> notes_;
+  std::vector<std::string> notes_; ///< Of the last restore.
   bool same_layouts_ = true; ///< In the last restore.
 };
 

@@ -58,6 +58,9 @@ class OptimizerPart final : public Part {
     notes.insert(notes.end(), changes_.begin(), changes_.end());
     return notes;
   }
+  void forget_restore() noexcept override {
+    changes_.clear();
+  }
 
  private:
   optim::Optimizer& object() const {

@@ -71,8 +71,22 @@ HOLDFAST_INLINE State CompositePart::capture(const Names& names) {
   std::vector<std::string> owners; // Of each tensor.
   std::set<std::string> tensors;
   std::size_t cursors = 0;
+  // Members with random state first: capturing the others may draw from it.
+  std::vector<State> states(members()->size());
+  std::vector<NamedRandom> random;
+  for (const bool with_random : {true, false}) {
+    for (std::size_t i = 0; i < states.size(); ++i) {
+      Part& part = *(*members())[i].part;
+      random.clear();
+      part.list_random({}, random);
+      if (random.empty() != with_random) {
+        states[i] = part.capture(names);
+      }
+    }
+  }
+  std::size_t next = 0;
   for (const Member& member : *members()) {
-    State inner = member.part->capture(names);
+    State inner = std::move(states[next++]);
     cursors += member.part->cursor() != nullptr ? 1 : 0;
     Values record;
     record.emplace("kind", Value(member.part->kind()));
@@ -203,6 +217,22 @@ HOLDFAST_INLINE std::vector<std::string> CompositePart::notes() const {
     }
   }
   return notes;
+}
+
+HOLDFAST_INLINE void CompositePart::forget_restore() noexcept {
+  if (members_) {
+    for (const Member& member : *members_) {
+      member.part->forget_restore();
+    }
+  }
+}
+
+HOLDFAST_INLINE void CompositePart::list_random(
+    const std::string& name,
+    std::vector<NamedRandom>& into) {
+  for (const Member& member : *members()) {
+    member.part->list_random(name + ": " + member.name, into);
+  }
 }
 
 HOLDFAST_INLINE Cursor* CompositePart::cursor() noexcept {
