@@ -260,6 +260,9 @@ TEST_CASE("tensor: a saved graph is told") {
   REQUIRE(text_of(restore(without, parts)) == "");
   CHECK(part.exact());
   CHECK(part.notes().empty());
+  REQUIRE(text_of(restore(with_graph, parts)) == "");
+  parts[0].second->forget_restore();
+  CHECK(part.exact());
 }
 
 TEST_CASE("tensor: the graph of steps that are taken back goes with them") {

@@ -69,6 +69,9 @@ class TensorPart final : public Part {
   [[nodiscard]] bool exact() const override {
     return exact_;
   }
+  void forget_restore() noexcept override {
+    exact_ = true;
+  }
   [[nodiscard]] HOLDFAST_INLINE std::unique_ptr<Restore> prepare(
       const Saved& saved,
       const Names&,
