@@ -259,6 +259,12 @@ TEST_CASE("resume check: loops that look right", "[testing]") {
     CHECK_FALSE(result.right_after_resume);
     CHECK(contains(result.to_string(), cause));
   };
+  const auto check_equal = [](const std::function<void(Loop&)>& change) {
+    const ResumeCheckResult result =
+        resume_equals_uninterrupted(run_of(change), killed_at({2, 4}));
+    INFO(result);
+    CHECK(result.finding == Finding::equal);
+  };
   const Hook lower_rate = [](Loop& loop) {
     loop.rate *= 0.5;
   };
@@ -266,31 +272,25 @@ TEST_CASE("resume check: loops that look right", "[testing]") {
     check([&](Loop& loop) { loop.before_range = lower_rate; }, "ran again");
   }
   SECTION("which the place in the epoch guards") {
-    const ResumeCheckResult result = resume_equals_uninterrupted(
-        run_of([](Loop& loop) {
-          loop.before_range = [](Loop& built) {
-            if (built.manager->progress().batch == 0) {
-              built.rate *= 0.5;
-            }
-          };
-        }),
-        killed_at({2, 4}));
-    INFO(result);
-    CHECK(result.finding == Finding::equal);
+    check_equal([](Loop& loop) {
+      loop.before_range = [](Loop& built) {
+        if (built.manager->progress().batch == 0) {
+          built.rate *= 0.5;
+        }
+      };
+    });
   }
   SECTION("code after step()") {
     check(
         [&](Loop& loop) { loop.after_step = lower_rate; },
         "after the last step()");
   }
-  SECTION("a draw between resume() and the loop") {
-    check(
-        [](Loop& loop) {
-          loop.after_resume = [](Loop& built) {
-            built.engine();
-          };
-        },
-        "between resume() and the loop");
+  SECTION("a draw between resume() and the loop is taken back") {
+    check_equal([](Loop& loop) {
+      loop.after_resume = [](Loop& built) {
+        built.engine();
+      };
+    });
   }
 }
 
