@@ -81,6 +81,18 @@ struct Fixture {
       queue->give(Owned<Job>(number(i)));
     }
   }
+  /// Gives one that waits at `gate`; returns when it is there.
+  void give_waiting(int first, Gate& gate, bool fails = false) {
+    std::atomic<bool> running{false};
+    Number* const slow = number(first);
+    slow->gate = &gate;
+    slow->running = &running;
+    slow->fails = fails;
+    queue->give(Owned<Job>(slow));
+    while (!running.load()) {
+      std::this_thread::yield();
+    }
+  }
   int take() {
     const Owned<Job> job = queue->take();
     return static_cast<Number&>(*job).result;
@@ -140,16 +152,8 @@ TEST_CASE("job queue: what was discarded is never taken", "[state]") {
   const bool fails = GENERATE(false, true);
   Fixture f(1);
   Gate gate;
-  std::atomic<bool> running{false};
-  Number* const slow = f.number(1);
-  slow->gate = &gate;
-  slow->running = &running;
-  slow->fails = fails;
-  f.queue->give(Owned<Job>(slow));
+  f.give_waiting(1, gate, fails);
   f.give(2, 5);
-  while (!running.load()) {
-    std::this_thread::yield();
-  }
   f.queue->discard(); // does not wait for the gate
   CHECK(f.queue->size() == 0);
   CHECK(f.alive == 1); // the one that runs
@@ -164,14 +168,7 @@ TEST_CASE("job queue: what was discarded is never taken", "[state]") {
 TEST_CASE("job queue: its end waits only for what runs", "[state]") {
   Fixture f(2);
   Gate gate;
-  std::atomic<bool> running{false};
-  Number* const slow = f.number(1);
-  slow->gate = &gate;
-  slow->running = &running;
-  f.queue->give(Owned<Job>(slow));
-  while (!running.load()) {
-    std::this_thread::yield();
-  }
+  f.give_waiting(1, gate);
   std::thread opener([&] { gate.open(); });
   f.queue.reset();
   opener.join();
@@ -189,14 +186,7 @@ TEST_CASE("job queue: a forked child waits for nothing", "[state][fork]") {
   }
   // One thread is amid a job, the others wait for one.
   Gate gate;
-  std::atomic<bool> running{false};
-  Number* const slow = f.number(3);
-  slow->gate = &gate;
-  slow->running = &running;
-  f.queue->give(Owned<Job>(slow));
-  while (!running.load()) {
-    std::this_thread::yield();
-  }
+  f.give_waiting(3, gate);
   CHECK(
       in_forked_child(
           [&] {
