@@ -34,12 +34,15 @@ set(holdfast_no_match
 add_custom_target(holdfast_core_tests)
 add_custom_target(holdfast_torch_tests)
 
+option(HOLDFAST_PACKAGING_TESTS
+  "Tests of layers, headers, install and consumers" ON)
+
 # Torch tests see torch/torch.h first and Catch2 after it, whatever their own
 # order: both define CHECK, and with LibTorch's a test asserts nothing.
 #
 # As a precompiled header: only LibTorch and Catch2 are in it, so it is never
 # built again when Holdfast changes.
-function(_holdfast_include_torch_first target)
+function(holdfast_include_torch_first target)
   set(catch catch2/catch.hpp)
   if(Catch2_VERSION VERSION_GREATER_EQUAL 3)
     set(catch catch2/catch_all.hpp)
@@ -91,7 +94,7 @@ function(holdfast_add_torch_tests target)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_link_libraries(${target} PRIVATE
     holdfast::compiled holdfast_warnings Catch2::Catch2WithMain)
-  _holdfast_include_torch_first(${target})
+  holdfast_include_torch_first(${target})
   add_dependencies(holdfast_torch_tests ${target})
   add_test(NAME ${target} COMMAND ${target} ~[cuda])
   set_tests_properties(${target} PROPERTIES

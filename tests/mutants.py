@@ -49,9 +49,17 @@ class Mutant:
     def __init__(self, name, file, old, new, *tests):
         self.name = name
         self.file = file
-        self.old = old
-        self.new = new
+        one = isinstance(old, str)
+        self.edits = [(old, new)] if one else list(zip(old, new))
         self.tests = tests
+
+    def applied_to(self, text):
+        """Nothing if the text is not the one it was made for."""
+        for old, new in self.edits:
+            if text.count(old) != 1:
+                return None
+            text = text.replace(old, new)
+        return text
 
 
 MATRIX = torch("resume matrix: every*")
@@ -163,7 +171,25 @@ MUTANTS = [
     Mutant("state is keyed by place", L + "optimizer_groups.ipp",
            'name == nullptr ? "" : name->part + "." + name->name',
            'name == nullptr ? "" : std::to_string(keys.size())',
-           torch("trap 03: *")),
+           torch("trap 03: *"), MATRIX),
+    Mutant("group options come back late, at the next save",
+           L + "optimizer_options.ipp",
+           ("HOLDFAST_INLINE Values capture_options("
+            "optim::OptimizerOptions& options) {\n",
+            "    restore.options.push_back("
+            "{&live, std::move(trial), live.clone(), {}, {}});\n"),
+           ("inline std::vector<std::pair<optim::OptimizerOptions*,\n"
+            "    std::unique_ptr<optim::OptimizerOptions>>> late;\n"
+            "HOLDFAST_INLINE Values capture_options("
+            "optim::OptimizerOptions& options) {\n"
+            "  for (auto& item : late) {\n"
+            "    if (item.first == &options && item.second) {\n"
+            "      assign_options(options, *item.second);\n"
+            "      item.second.reset();\n    }\n  }\n",
+            "    late.emplace_back(&live, std::move(trial));\n"
+            "    restore.options.push_back("
+            "{&live, live.clone(), live.clone(), {}, {}});\n"),
+           MATRIX),
     Mutant("step counts pass through float", L + "optimizer_values.ipp",
            "  void operator()(const char* name, std::int64_t& value) override {\n"
            "    values_[name] = value;",
@@ -258,6 +284,10 @@ MUTANTS = [
            "  for (auto early = next; early != parts.end(); ++early) {\n"
            "    early->restore->apply(early->bytes);\n  }\n  next = parts.end();\n",
            engine("restore: applied in the order of stages*")),
+    Mutant("engines of objects are set before the callbacks",
+           "state/impl/composite_restore.ipp",
+           "      if (entry.stage == Stage::random) {\n", "      if (false) {\n",
+           engine("random state: of a member comes after all callbacks")),
     Mutant("saving moves generators", "engine/impl/part_set.ipp",
            "      random.put_back();\n", "",
            engine("part set: captured in order*")),
@@ -362,10 +392,10 @@ class Workshop:
         """What became of it: "killed" is well."""
         path = pathlib.Path("holdfast") / mutant.file
         text = (REPOSITORY / "include" / path).read_text("utf-8")
-        if text.count(mutant.old) != 1:
+        mutated = mutant.applied_to(text)
+        if mutated is None:
             return "OUT OF DATE"
-        (self.include / path).write_text(
-            text.replace(mutant.old, mutant.new), "utf-8")
+        (self.include / path).write_text(mutated, "utf-8")
         made = self.compile_mutated(
             mutant.tests[0].program, mutant.file.split("/")[0])
         (self.include / path).write_text(text, "utf-8")

@@ -176,6 +176,67 @@ TEST_CASE("random state: saved before the loop, it is the loop's", "[random]") {
   }
 }
 
+namespace {
+
+/// Rebuilds what it has not saved, with random numbers of a member.
+struct Rebuilding {
+  template <class V>
+  void state(V& v) {
+    v("engine", engine);
+    v("drawing", drawing);
+    v("strength", strength);
+  }
+  void on_restored() {
+    (void)engine();
+  }
+  struct Drawing { // when it is loaded
+    Values save_state() const {
+      return {};
+    }
+    void load_state(const Values&) {
+      (void)(*engine)();
+    }
+    std::mt19937* engine = nullptr;
+  };
+  std::mt19937 engine{8};
+  Drawing drawing{&engine};
+  double strength = 0.5;
+};
+
+} // namespace
+
+TEST_CASE("random state: of a member comes after all callbacks", "[random]") {
+  const Disk disk = new_disk();
+  std::mt19937 trained{8};
+  trained.discard(5);
+  const auto life = [&](bool trains) {
+    auto member = std::make_shared<Rebuilding>();
+    std::vector<Rebuilding> nested(1);
+    nested[0].drawing.engine = &nested[0].engine;
+    Manager manager(kRoot, keep_everything(disk));
+    manager.add("member", member);
+    manager.add("nested", nested);
+    manager.resume();
+    if (trains) {
+      member->engine = trained;
+      nested[0].engine = trained;
+      manager.step();
+      manager.save().wait();
+    }
+    CHECK(member->engine == trained);
+    CHECK(nested[0].engine == trained);
+    if (!trains) {
+      member->engine.discard(3);
+      nested[0].engine.discard(3);
+      manager.rollback();
+      CHECK(member->engine == trained);
+      CHECK(nested[0].engine == trained);
+    }
+  };
+  life(true);
+  life(false);
+}
+
 TEST_CASE("random state: of an engine among other members", "[random]") {
   Augment first;
   std::vector<Augment> rest(1);

@@ -28,6 +28,7 @@
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <functional>
@@ -305,13 +306,30 @@ struct OptimizerKind {
   const char* name;
   std::function<std::unique_ptr<optim::Optimizer>(std::vector<at::Tensor>)>
       make;
+  /// False where one state spans all parameters, or its meaning is not known.
+  bool order_is_free = true;
 };
 
 template <class Optimizer, class OptimizerOptions>
 OptimizerKind kind(const char* name, const OptimizerOptions& options) {
-  return {name, [options](std::vector<at::Tensor> parameters) {
-            return std::make_unique<Optimizer>(std::move(parameters), options);
-          }};
+  return {
+      name,
+      [options](std::vector<at::Tensor> parameters) {
+        return std::make_unique<Optimizer>(std::move(parameters), options);
+      },
+      !std::is_same_v<Optimizer, optim::LBFGS> &&
+          !std::is_same_v<Optimizer, SignOptimizer>};
+}
+
+/// Groups, and parameters in them, in the opposite order.
+inline void turn_around(optim::Optimizer& optimizer) {
+  auto& groups = optimizer.param_groups();
+  std::vector<optim::OptimizerParamGroup> turned(
+      groups.rbegin(), groups.rend());
+  groups.swap(turned);
+  for (optim::OptimizerParamGroup& group : groups) {
+    std::reverse(group.params().begin(), group.params().end());
+  }
 }
 
 inline const std::vector<OptimizerKind>& optimizer_kinds() {
@@ -400,6 +418,9 @@ struct Subject {
   Schedule schedule = Schedule::none;
 };
 
+/// In which order the program lists groups and parameters.
+enum class Order { own, turned_around };
+
 inline std::string bits_of(double number) {
   std::uint64_t bits = 0;
   std::memcpy(&bits, &number, sizeof bits);
@@ -412,13 +433,21 @@ struct Interrupted {};
 /// Everything a training run consists of.
 class MatrixRun {
  public:
-  MatrixRun(const Subject& subject, std::size_t workers)
+  MatrixRun(
+      const Subject& subject,
+      std::size_t workers,
+      Order order = Order::own)
       : subject_(subject),
+        turned_around_(
+            order == Order::turned_around && subject.optimizer->order_is_free),
         model_(subject.model->make()),
         optimizer_(subject.optimizer->make(model_->parameters())),
         batches_(holdfast::make_data_loader(
             NoisySamples(),
             DataLoaderOptions(3).seed(3).workers(workers))) {
+    if (turned_around_) {
+      turn_around(*optimizer_);
+    }
     if (subject.schedule == Schedule::step_lr) {
       step_lr_ = std::make_unique<optim::StepLR>(*optimizer_, 1, 0.7);
     } else if (subject.schedule == Schedule::own) {
@@ -481,8 +510,11 @@ class MatrixRun {
           return error;
         });
         ++step;
+        auto& groups = optimizer_->param_groups();
         log_[step] = bits_of(loss.item<double>()) + " " +
-            bits_of(optimizer_->param_groups()[0].options().get_lr());
+            bits_of((turned_around_ ? groups.back() : groups.front())
+                        .options()
+                        .get_lr());
         if (step == interrupt_after && checkpoints != nullptr) {
           interrupt(); // killed, or a stop that step() sees
         }
@@ -555,6 +587,9 @@ class MatrixRun {
   }
 
   std::string digest() {
+    if (turned_around_) { // The order is the program's, not the training's.
+      turn_around(*optimizer_);
+    }
     Parts parts;
     add(parts, "model", model_);
     with_optimizer(
@@ -575,6 +610,7 @@ class MatrixRun {
   }
 
   Subject subject_;
+  bool turned_around_;
   std::shared_ptr<MatrixModel> model_;
   std::unique_ptr<optim::Optimizer> optimizer_;
   std::unique_ptr<optim::StepLR> step_lr_;

@@ -182,7 +182,11 @@ Log live(
   if (life == 1 && cell.chain == Chain::fallback) {
     damage_newest(directory);
   }
-  auto run = std::make_unique<MatrixRun>(subject, cell.place.workers);
+  // The program was changed between two lives, as far as that is allowed.
+  auto run = std::make_unique<MatrixRun>(
+      subject,
+      cell.place.workers,
+      life % 2 == 1 ? Order::turned_around : Order::own);
   auto manager = run->manage(directory, cell.options());
   const ResumeReport report = manager->resume();
   if (!report.exact()) {

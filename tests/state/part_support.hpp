@@ -92,6 +92,7 @@ inline void restore(Part& part, const Captured& captured) {
   const auto checked = prepared(part, captured.saved);
   apply(*checked, captured);
   part.restored();
+  checked->apply_random();
 }
 
 } // namespace holdfast::test

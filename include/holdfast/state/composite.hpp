@@ -56,10 +56,8 @@ class MemberList {
 /// tensors would have one name, `invalid_argument` for an empty one.
 ///
 /// Stage: that of users' code if a member runs such code, otherwise the last
-/// one of the members'. Engines among other members do not count: only a part
-/// of nothing but engines is applied as random state, after the callbacks.
-/// `list_random` tells them all the same, so that none is moved by saving, nor
-/// by what is drawn between a resume and the loop.
+/// one of the members'. Engines among other members do not count: they are
+/// applied after all callbacks, as engines that are parts of their own.
 class CompositePart : public Part {
  public:
   [[nodiscard]] HOLDFAST_INLINE Stage stage() const override;

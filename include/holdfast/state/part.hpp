@@ -86,6 +86,9 @@ class Restore {
   /// Puts the state in place. `bytes[i]` holds tensor i, row-major, and equals
   /// `buffer(i)` where that is not null. Built-in parts cannot fail here.
   virtual void apply(const std::vector<const std::byte*>& bytes) = 0;
+  /// The same for random state inside a part that is not of `Stage::random`:
+  /// called after `apply` and after all callbacks, which may draw. Cannot fail.
+  virtual void apply_random() {}
   /// Takes `apply` back; called when this `apply` threw, which may be halfway,
   /// or, in reverse order, when that of a later part did. Only parts that run
   /// user code in `apply` need it.

@@ -89,6 +89,9 @@ class SharedPart final : public Part {
     void apply(const std::vector<const std::byte*>& bytes) override {
       restore_->apply(bytes);
     }
+    void apply_random() override {
+      restore_->apply_random();
+    }
     void undo() noexcept override {
       restore_->undo();
     }

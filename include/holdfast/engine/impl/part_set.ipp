@@ -61,6 +61,7 @@ HOLDFAST_INLINE void put_back(
     bytes.push_back(buffer != nullptr ? buffer : owned.bytes[i].data());
   }
   restore->apply(bytes);
+  restore->apply_random();
 }
 
 } // namespace detail

@@ -243,6 +243,9 @@ HOLDFAST_INLINE void PreparedRestore::apply() {
   for (; next != parts.end(); ++next) {
     next->restore->apply(next->bytes);
   }
+  for (detail::PendingPart& pending : parts) {
+    pending.restore->apply_random();
+  }
   std::vector<std::string> notes;
   for (const detail::PendingPart& pending : parts) {
     append_notes(*pending.target, notes);

@@ -101,13 +101,22 @@ class CompositeRestore final : public Restore {
     return entry == kNoEntry ? nullptr : entries_[entry].restore->buffer(inner);
   }
   void apply(const std::vector<const std::byte*>& bytes) override {
-    while (applied_ < entries_.size()) {
-      // Counted before the call, which may throw halfway.
-      Entry& entry = entries_[applied_++];
+    for (Entry& entry : entries_) {
       for (std::size_t j = 0; j < entry.tensors.size(); ++j) {
         entry.bytes[j] = bytes[entry.tensors[j]];
       }
-      entry.restore->apply(entry.bytes);
+      if (entry.stage != Stage::random) {
+        ++applied_; // Before the call, which may throw halfway.
+        entry.restore->apply(entry.bytes);
+      }
+    }
+  }
+  void apply_random() override {
+    for (Entry& entry : entries_) {
+      if (entry.stage == Stage::random) {
+        entry.restore->apply(entry.bytes);
+      }
+      entry.restore->apply_random();
     }
   }
   void undo() noexcept override {
