@@ -150,6 +150,9 @@ inline Mismatches restore(const Snapshot& snapshot, Parts& parts) {
   for (Item& item : items) {
     item.part->restored();
   }
+  for (const Item& item : items) {
+    item.restore->apply_random();
+  }
   return mismatches;
 }
 
