@@ -34,6 +34,9 @@ set(holdfast_no_match
 add_custom_target(holdfast_core_tests)
 add_custom_target(holdfast_torch_tests)
 
+option(HOLDFAST_TEST_UNITY
+  "Files of a test program are compiled several at a time: for builds from nothing" OFF)
+
 option(HOLDFAST_PACKAGING_TESTS
   "Tests of layers, headers, install and consumers" ON)
 
@@ -63,6 +66,11 @@ function(holdfast_include_torch_first target)
   target_precompile_headers(${target} REUSE_FROM holdfast_torch_pch)
 endfunction()
 
+function(_holdfast_compile_together target batch)
+  set_target_properties(${target} PROPERTIES
+    UNITY_BUILD ${HOLDFAST_TEST_UNITY} UNITY_BUILD_BATCH_SIZE ${batch})
+endfunction()
+
 # A torch-free test program. Every TEST_CASE is a CTest test of its own, called
 # "<unit>: <behaviour>".
 #
@@ -74,6 +82,7 @@ function(holdfast_add_core_tests target)
   target_link_libraries(${target} PRIVATE
     holdfast::core_compiled holdfast_warnings holdfast_sanitizers
     Catch2::Catch2WithMain)
+  _holdfast_compile_together(${target} 6)
   add_dependencies(holdfast_core_tests ${target})
   catch_discover_tests(${target} PROPERTIES
     LABELS core TIMEOUT 600 ${holdfast_test_environment} ${holdfast_no_match})
@@ -95,6 +104,7 @@ function(holdfast_add_torch_tests target)
   target_link_libraries(${target} PRIVATE
     holdfast::compiled holdfast_warnings Catch2::Catch2WithMain)
   holdfast_include_torch_first(${target})
+  _holdfast_compile_together(${target} 4)
   add_dependencies(holdfast_torch_tests ${target})
   add_test(NAME ${target} COMMAND ${target} ~[cuda])
   set_tests_properties(${target} PROPERTIES

@@ -6,9 +6,9 @@
 #
 #   main          g++, C++17, LibTorch 2.13: every test
 #   cxx20         g++, C++20, LibTorch 2.13: the tests that use LibTorch
-#   clang         clang++, C++17, without LibTorch
+#   asan          clang++, C++17, without LibTorch, address and undefined
+#                 behaviour
 #   clang-cxx20   clang++, C++20, without LibTorch
-#   asan          g++, C++17, without LibTorch, address and undefined behaviour
 #   oldest        g++, C++17, the system's LibTorch (Debian 12: 1.13.1): the
 #                 tests that use LibTorch
 #
@@ -25,10 +25,10 @@ set -u
 repository=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 . "$repository/tests/setup.sh"
 
-runs=${*:-main cxx20 clang clang-cxx20 asan oldest}
+runs=${*:-main cxx20 asan clang-cxx20 oldest}
 for run in $runs; do
   case $run in
-    main | cxx20 | clang | clang-cxx20 | asan | oldest) ;;
+    main | cxx20 | asan | clang-cxx20 | oldest) ;;
     *)
       echo "unknown run '$run'" >&2
       sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
@@ -39,7 +39,17 @@ done
 
 # shellcheck disable=SC2086
 holdfast_packages $holdfast_build_packages catch2 zstd strace
-case " $runs " in *" clang"*) holdfast_packages clang ;; esac
+case " $runs " in *" asan "* | *" clang-cxx20 "*) holdfast_packages clang ;; esac
+case " $runs " in
+  *" asan "*)
+    version=$(clang++ -dumpversion)
+    holdfast_packages "libclang-rt-${version%%.*}-dev"
+    # Where there is no llvm-symbolizer, the linker's tools name the places.
+    ASAN_OPTIONS=${ASAN_OPTIONS:-allow_addr2line=1}
+    UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:allow_addr2line=1}
+    export ASAN_OPTIONS UBSAN_OPTIONS
+    ;;
+esac
 case " $runs " in *" oldest "*) holdfast_packages libtorch-dev ;; esac
 # The torch-free runs compare with Python's safetensors too.
 holdfast_libtorch
@@ -65,7 +75,8 @@ run_tests() {
   echo
   echo "== $name: configure and build"
   if ! cmake -S "$repository" -B "$build" -G Ninja \
-    -DHOLDFAST_BUILD_TESTS=ON -DHOLDFAST_WERROR=ON -DCMAKE_CXX_FLAGS=-O0 \
+    -DHOLDFAST_BUILD_TESTS=ON -DHOLDFAST_WERROR=ON -DHOLDFAST_TEST_UNITY=ON \
+    -DCMAKE_CXX_FLAGS=-O0 \
     -DHOLDFAST_PYTHON="$HOLDFAST_PYTHON" "$@" ||
     ! cmake --build "$build" --parallel "$jobs" --target "$target"; then
     failed=$((failed + 1))
@@ -121,17 +132,16 @@ for run in $runs; do
         -DCMAKE_CXX_COMPILER=g++ -DCMAKE_CXX_STANDARD=20 \
         -DHOLDFAST_LIBTORCH=python -DHOLDFAST_PACKAGING_TESTS=OFF
       ;;
-    clang | clang-cxx20)
-      standard=17
-      [ "$run" = clang ] || standard=20
-      run_tests "$run" all "" -DCMAKE_CXX_COMPILER=clang++ \
-        -DCMAKE_CXX_STANDARD=$standard -DHOLDFAST_WITH_LIBTORCH=OFF \
+    asan)
+      run_tests asan all "" -DCMAKE_CXX_COMPILER=clang++ \
+        -DCMAKE_CXX_STANDARD=17 -DCMAKE_CXX_FLAGS=-O0\ -g1 \
+        -DHOLDFAST_WITH_LIBTORCH=OFF -DHOLDFAST_SANITIZE=address,undefined \
         -DHOLDFAST_PACKAGING_TESTS=OFF
       ;;
-    asan)
-      run_tests asan all "" -DCMAKE_CXX_COMPILER=g++ -DCMAKE_CXX_STANDARD=17 \
-        -DCMAKE_CXX_FLAGS=-O0\ -g1 -DHOLDFAST_WITH_LIBTORCH=OFF \
-        -DHOLDFAST_SANITIZE=address,undefined -DHOLDFAST_PACKAGING_TESTS=OFF
+    clang-cxx20)
+      run_tests clang-cxx20 all "" -DCMAKE_CXX_COMPILER=clang++ \
+        -DCMAKE_CXX_STANDARD=20 -DHOLDFAST_WITH_LIBTORCH=OFF \
+        -DHOLDFAST_PACKAGING_TESTS=OFF
       ;;
     oldest)
       run_tests oldest holdfast_torch_tests "-L torch" \

@@ -1,12 +1,4 @@
-#include <support/catch.hpp>
-#include <support/effort.hpp>
-#include <support/manual_clock.hpp>
-#include <support/random.hpp>
-#include <support/toy_run.hpp>
-
-#include <holdfast/store/catalog.hpp>
-#include <holdfast/testing/fault_file_system.hpp>
-#include <holdfast/testing/memory_file_system.hpp>
+#include "engine_support.hpp"
 
 #include <cerrno>
 #include <functional>
@@ -18,7 +10,7 @@
 // what the disk may then hold is tried in every way.
 
 using namespace holdfast;
-using holdfast::test::ToyRun;
+using namespace holdfast::test;
 using holdfast::testing::Fault;
 using holdfast::testing::FaultFileSystem;
 using holdfast::testing::LossPattern;
@@ -26,55 +18,13 @@ using holdfast::testing::MemoryFileSystem;
 
 namespace {
 
-using Disk = std::shared_ptr<MemoryFileSystem>;
-
-constexpr const char* kRoot = "runs/a";
-
-Options options_on(const std::shared_ptr<FileSystem>& disk) {
-  static test::ManualClock clock; // retries must not take real time
-  return Options()
-      .file_system(disk)
-      .clock(clock)
-      .lock_wait(std::chrono::seconds(0))
-      .save_every(steps(1))
-      .keep_last(1)
-      .on_event({});
-}
-
-/// The state after each step, by step, of a run that nothing disturbed.
-const std::map<std::int64_t, std::string>& undisturbed() {
-  static const std::map<std::int64_t, std::string> prints = [] {
-    std::map<std::int64_t, std::string> result;
-    ToyRun run(kRoot, options_on(std::make_shared<MemoryFileSystem>()));
-    run.manager.resume();
-    for (std::int64_t step = 1; step < ToyRun::kSamples; ++step) {
-      if (step == 1) {
-        run.loader.begin();
-      }
-      run.train_batch(run.loader.next());
-      run.manager.step();
-      result[step] = run.fingerprint();
-    }
-    return result;
-  }();
-  return prints;
-}
-
-void train_steps(ToyRun& run, int count) {
-  run.loader.begin();
-  for (int i = 0; i < count; ++i) {
-    run.train_batch(run.loader.next());
-    run.manager.step();
-  }
+Options keep_newest(const std::shared_ptr<FileSystem>& disk) {
+  return quiet_options(disk).keep_last(1);
 }
 
 /// A disk on which `count` steps were trained and acknowledged.
-Disk trained(int count) {
-  auto disk = std::make_shared<MemoryFileSystem>();
-  ToyRun run(kRoot, options_on(disk));
-  run.manager.resume();
-  train_steps(run, count);
-  return disk;
+Disk acknowledged_steps(int count) {
+  return trained(count, keep_newest);
 }
 
 /// Resumes, trains one step and saves it. The step that is acknowledged then:
@@ -83,7 +33,7 @@ std::int64_t train_one_more(
     const std::shared_ptr<FileSystem>& disk,
     std::int64_t before) {
   try {
-    ToyRun run(kRoot, options_on(disk).max_save_failures(1));
+    ToyRun run(kRoot, keep_newest(disk).max_save_failures(1));
     run.manager.resume();
     train_steps(run, 1);
     return before + 1;
@@ -97,18 +47,18 @@ std::int64_t train_one_more(
 /// with its exact state, and the next save works. Leaves nothing behind.
 void check_survivor(const Disk& disk, std::int64_t acknowledged) {
   {
-    ToyRun run(kRoot, options_on(disk));
+    ToyRun run(kRoot, keep_newest(disk));
     const ResumeReport report = run.manager.resume();
     const std::int64_t step = run.manager.progress().step;
     REQUIRE(step >= acknowledged);
     REQUIRE(report.resumed() == (step > 0));
     if (step > 0) {
-      REQUIRE(run.fingerprint() == undisturbed().at(step));
+      REQUIRE(run.fingerprint() == undisturbed(step));
     }
     train_steps(run, 1);
     REQUIRE(run.manager.latest());
     REQUIRE(run.manager.latest()->step == step + 1);
-    REQUIRE(run.fingerprint() == undisturbed().at(step + 1));
+    REQUIRE(run.fingerprint() == undisturbed(step + 1));
   }
   const Catalog catalog = scan(*disk->open_root(kRoot, Create::no));
   REQUIRE(catalog.staging.empty());
@@ -172,7 +122,8 @@ TEST_CASE(
     "[crash]") {
   CAPTURE(test::seed());
   const Count count = cut_everywhere(
-      trained(2), [](const auto& faulty) { return train_one_more(faulty, 2); });
+      acknowledged_steps(2),
+      [](const auto& faulty) { return train_one_more(faulty, 2); });
   WARN("crash points " << count.points << ", disk states " << count.states);
   CHECK(count.points > 60);
 }
@@ -181,13 +132,13 @@ TEST_CASE(
     "crash: power cut at every operation of a resume that quarantines",
     "[crash]") {
   CAPTURE(test::seed());
-  const Disk damaged = trained(3);
+  const Disk damaged = acknowledged_steps(3);
   damaged->flip_bit(
       "runs/a/ckpt-000003-step-3/model/model.safetensors", 8 * 300);
   damaged->sync_all();
   const Count count = cut_everywhere(damaged, [](const auto& faulty) {
     try {
-      ToyRun run(kRoot, options_on(faulty));
+      ToyRun run(kRoot, keep_newest(faulty));
       run.manager.resume();
     } catch (const Error&) {
     }
@@ -210,7 +161,7 @@ TEST_CASE(
       {"short write", Fault::short_write()},
       {"applied EIO", Fault::error(EIO).applied()},
   };
-  const Disk before = trained(2);
+  const Disk before = acknowledged_steps(2);
   const std::uint64_t every = test::one_in(4);
   std::uint64_t injected = 0;
   std::uint64_t kind = 0;

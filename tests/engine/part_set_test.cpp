@@ -39,12 +39,14 @@ TEST_CASE("part set: captured in order, random state as before it", "[parts]") {
   PartSet parts;
   parts.add("draws", make_part(draws));
   parts.add("engine-state", make_part(engine));
+  parts.add("draws-after-it", make_part(draws));
   const std::vector<CapturedPart> captured = capture(parts);
-  REQUIRE(captured.size() == 2);
+  REQUIRE(captured.size() == 3);
   CHECK(captured[0].name == "draws");
   CHECK(captured[0].kind == "user");
   CHECK(captured[1].name == "engine-state");
   CHECK(captured[1].kind == "engine");
+  CHECK(captured[2].name == "draws-after-it");
   CHECK(engine == std::mt19937{5});
   // What was captured is the state from before the draw.
   PartSet alone;

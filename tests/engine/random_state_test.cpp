@@ -64,7 +64,7 @@ struct Life {
   ToyRun run;
 };
 
-std::string uninterrupted() {
+std::string never_killed() {
   Life life(new_disk());
   life.go_on(3);
   return life.run.fingerprint();
@@ -89,13 +89,13 @@ TEST_CASE("random state: drawn from before the loop, once", "[random]") {
   Life(disk).go_on(2);
   Life life(disk);
   life.go_on(3);
-  CHECK(life.run.fingerprint() == uninterrupted());
+  CHECK(life.run.fingerprint() == never_killed());
 }
 
 TEST_CASE("random state: drawn from after a rollback to a border", "[random]") {
   Life life(new_disk());
   life.go_on(3, 1);
-  CHECK(life.run.fingerprint() == uninterrupted());
+  CHECK(life.run.fingerprint() == never_killed());
 }
 
 TEST_CASE("random state: running() puts it back once", "[random]") {

@@ -45,7 +45,7 @@ Options save_always(const test::Disk& disk) {
   return keep_everything(disk).save_every(epochs(1));
 }
 
-std::string uninterrupted(std::int64_t goal) {
+std::string never_rolled_back(std::int64_t goal) {
   ToyRun run(test::kRoot, save_always(test::new_disk()));
   run.manager.resume();
   run.train(goal);
@@ -55,7 +55,7 @@ std::string uninterrupted(std::int64_t goal) {
 } // namespace
 
 TEST_CASE("rollback: the run goes on as it did from there", "[rollback]") {
-  const std::string expected = uninterrupted(3);
+  const std::string expected = never_rolled_back(3);
   // Every checkpoint, from every step, in mid-epoch and at borders.
   for (std::int64_t at = 1; at <= 2 * ToyRun::kSamples; ++at) {
     const std::int64_t borders = (at - 1) / ToyRun::kSamples;
@@ -230,7 +230,7 @@ TEST_CASE(
   // What was put aside for the loader's first begin is not of this state.
   CHECK(run.manager.rollback(3).checkpoint->progress.batch == 0);
   train(run, 3, -1, [] {});
-  CHECK(run.fingerprint() == uninterrupted(3));
+  CHECK(run.fingerprint() == never_rolled_back(3));
 }
 
 TEST_CASE("rollback: a damaged one is passed over", "[rollback]") {

@@ -18,7 +18,7 @@ double from_bits(std::uint64_t bits) {
   return real;
 }
 
-std::string code(std::string_view text) {
+std::string parse_code(std::string_view text) {
   return code_of([&] { (void)from_json(text); });
 }
 
@@ -133,11 +133,11 @@ TEST_CASE("json: other spellings of a plain value read the same", "[format]") {
 }
 
 TEST_CASE("json: a member name twice is refused", "[format]") {
-  CHECK(code(R"({"a":1,"a":1})") == "malformed_json");
-  CHECK(code(R"({"a":1,"b":2,"\u0061":3})") == "malformed_json");
-  CHECK(code(R"([{"x":{"a":1,"a":2}}])") == "malformed_json");
-  CHECK(code(R"({"$$a":1,"$$a":2})") == "malformed_json");
-  CHECK(code(R"({"$bytes":"","$bytes":""})") == "malformed_json");
+  CHECK(parse_code(R"({"a":1,"a":1})") == "malformed_json");
+  CHECK(parse_code(R"({"a":1,"b":2,"\u0061":3})") == "malformed_json");
+  CHECK(parse_code(R"([{"x":{"a":1,"a":2}}])") == "malformed_json");
+  CHECK(parse_code(R"({"$$a":1,"$$a":2})") == "malformed_json");
+  CHECK(parse_code(R"({"$bytes":"","$bytes":""})") == "malformed_json");
   const auto error =
       test::error_of([] { (void)from_json(R"({"lr":1,"lr":2})"); });
   REQUIRE(error.has_value());
@@ -178,7 +178,7 @@ TEST_CASE("json: tags that to_json does not write are refused", "[format]") {
         R"({"$text":"/w="})",
         R"({"$text":null})"}) {
     CAPTURE(text);
-    const std::string found = code(text);
+    const std::string found = parse_code(text);
     CHECK((found == "malformed_value" || found == "malformed_json"));
     CHECK(
         (found == "malformed_json") ==
@@ -188,11 +188,11 @@ TEST_CASE("json: tags that to_json does not write are refused", "[format]") {
 }
 
 TEST_CASE("json: plain integers beyond 2^53 are refused", "[format]") {
-  CHECK(code("9007199254740993") == "malformed_value");
-  CHECK(code("-9007199254740993") == "malformed_value");
-  CHECK(code("18446744073709551615") == "malformed_value");
-  CHECK(code("9007199254740992") == "no error");
-  CHECK(code("-9007199254740992") == "no error");
+  CHECK(parse_code("9007199254740993") == "malformed_value");
+  CHECK(parse_code("-9007199254740993") == "malformed_value");
+  CHECK(parse_code("18446744073709551615") == "malformed_value");
+  CHECK(parse_code("9007199254740992") == "no error");
+  CHECK(parse_code("-9007199254740992") == "no error");
 }
 
 TEST_CASE(
@@ -205,7 +205,7 @@ TEST_CASE(
   check_round_trip(deep);
   CHECK(
       code_of([&] { (void)to_json(Value::Array{deep}); }) == "limit_exceeded");
-  CHECK(code("[" + to_json(deep) + "]") == "limit_exceeded");
+  CHECK(parse_code("[" + to_json(deep) + "]") == "limit_exceeded");
   Value tagged = HUGE_VAL; // a tag is an object too
   for (int i = 0; i < 63; ++i) {
     tagged = Value::Array{tagged};

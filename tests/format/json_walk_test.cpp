@@ -70,7 +70,7 @@ std::string heard(std::string_view text, JsonLimits limits = {}) {
   return protocol.heard;
 }
 
-std::string code(std::string_view text, JsonLimits limits = {}) {
+std::string walk_code(std::string_view text, JsonLimits limits = {}) {
   return code_of([&] { (void)heard(text, limits); });
 }
 
@@ -132,7 +132,7 @@ TEST_CASE("json_walk: what is not one JSON text is refused", "[format]") {
   };
   for (const std::string_view text : texts) {
     CAPTURE(std::string(text));
-    CHECK(code(text) == "malformed_json");
+    CHECK(walk_code(text) == "malformed_json");
   }
 }
 
@@ -146,8 +146,8 @@ TEST_CASE("json_walk: numbers that nothing holds are refused", "[format]") {
         "1e-400",
         "-0"}) {
     CAPTURE(text);
-    CHECK(code(text) == "malformed_value");
-    CHECK(code("[" + std::string(text) + "]") == "malformed_value");
+    CHECK(walk_code(text) == "malformed_value");
+    CHECK(walk_code("[" + std::string(text) + "]") == "malformed_value");
   }
   CHECK(heard("18446744073709551615") == "n18446744073709551615 ");
   CHECK(heard("-9223372036854775808") == "m-9223372036854775808 ");
@@ -159,21 +159,21 @@ TEST_CASE("json_walk: numbers that nothing holds are refused", "[format]") {
 TEST_CASE("json_walk: limits hold before anything is done", "[format]") {
   JsonLimits limits;
   limits.max_bytes = 4;
-  CHECK(code("[12]", limits) == "no error");
-  CHECK(code("[123]", limits) == "limit_exceeded");
+  CHECK(walk_code("[12]", limits) == "no error");
+  CHECK(walk_code("[123]", limits) == "limit_exceeded");
   limits = JsonLimits();
   limits.max_depth = 2;
-  CHECK(code("[[1]]", limits) == "no error");
-  CHECK(code("[[[1]]]", limits) == "limit_exceeded");
-  CHECK(code("[{\"a\":[]}]", limits) == "limit_exceeded");
-  CHECK(code("[[1],[2],{},{}]", limits) == "no error");
+  CHECK(walk_code("[[1]]", limits) == "no error");
+  CHECK(walk_code("[[[1]]]", limits) == "limit_exceeded");
+  CHECK(walk_code("[{\"a\":[]}]", limits) == "limit_exceeded");
+  CHECK(walk_code("[[1],[2],{},{}]", limits) == "no error");
   // As deep as a stack would not bear.
-  CHECK(code(std::string(5'000'000, '[')) == "limit_exceeded");
+  CHECK(walk_code(std::string(5'000'000, '[')) == "limit_exceeded");
   std::string objects;
   for (int i = 0; i < 100'000; ++i) {
     objects += "{\"a\":";
   }
-  CHECK(code(objects) == "limit_exceeded");
+  CHECK(walk_code(objects) == "limit_exceeded");
 }
 
 TEST_CASE("json_walk: an exception of the listener passes", "[format]") {
@@ -202,7 +202,7 @@ TEST_CASE("json_walk: reals are read the same in every locale", "[format]") {
     if (std::setlocale(LC_NUMERIC, name) != nullptr) {
       CAPTURE(name);
       CHECK(real_in("-1234.5678e-3") == -1.2345678);
-      CHECK(code("1,5") == "malformed_json");
+      CHECK(walk_code("1,5") == "malformed_json");
     }
   }
   std::setlocale(LC_NUMERIC, before.c_str());

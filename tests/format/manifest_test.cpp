@@ -10,11 +10,11 @@ using holdfast::test::sample_manifest;
 
 namespace {
 
-std::string code(const std::string& text) {
+std::string manifest_code(const std::string& text) {
   return code_of([&] { (void)parse_manifest(ByteView(text)); });
 }
 
-std::string code(const Manifest& manifest) {
+std::string manifest_code(const Manifest& manifest) {
   return code_of([&] { (void)manifest_text(manifest); });
 }
 
@@ -33,7 +33,7 @@ Values members() {
 }
 
 template <class Change>
-std::string changed(Change change) {
+std::string changed_manifest(Change change) {
   Values root = members();
   change(root);
   return sealed(to_json(root));
@@ -41,7 +41,7 @@ std::string changed(Change change) {
 
 template <class Change>
 std::string changed_in(const std::string& name, Change change) {
-  return changed([&](Values& root) {
+  return changed_manifest([&](Values& root) {
     Values inner = root[name].as<Values>();
     change(inner);
     root[name] = inner;
@@ -49,8 +49,8 @@ std::string changed_in(const std::string& name, Change change) {
 }
 
 template <class Change>
-std::string changed_part(Change change) {
-  return changed([&](Values& root) {
+std::string changed_manifest_part(Change change) {
+  return changed_manifest([&](Values& root) {
     auto parts = root["parts"].as<Value::Array>();
     Values part = parts[0].as<Values>();
     change(part);
@@ -60,7 +60,7 @@ std::string changed_part(Change change) {
 }
 
 std::string with_paths(const std::vector<std::string>& paths) {
-  return changed([&](Values& root) {
+  return changed_manifest([&](Values& root) {
     Value::Array parts;
     for (const std::string& path : paths) {
       parts.push_back(Values{
@@ -79,7 +79,7 @@ Manifest written_with_paths(const std::vector<std::string>& paths) {
   return manifest;
 }
 
-const std::string kBad = "malformed_manifest";
+const std::string kBadManifest = "malformed_manifest";
 
 } // namespace
 
@@ -161,7 +161,7 @@ TEST_CASE("manifest: every flipped bit is found", "[format]") {
   for (std::size_t i = 0; i < text.size(); ++i) {
     for (int bit = 0; bit < 8; ++bit) {
       flipped[i] = static_cast<char>(text[i] ^ (1 << bit));
-      missed += code(flipped) != "checksum_mismatch" ? 1U : 0U;
+      missed += manifest_code(flipped) != "checksum_mismatch" ? 1U : 0U;
     }
     flipped[i] = text[i];
   }
@@ -173,13 +173,14 @@ TEST_CASE("manifest: every cut and every addition is found", "[format]") {
   const std::string text = manifest_text(sample_manifest());
   std::size_t missed = 0;
   for (std::size_t size = 0; size < text.size(); ++size) {
-    missed += code(text.substr(0, size)) != "checksum_mismatch" ? 1U : 0U;
+    missed +=
+        manifest_code(text.substr(0, size)) != "checksum_mismatch" ? 1U : 0U;
   }
   CHECK(missed == 0);
-  CHECK(code(text + "\n") == "checksum_mismatch");
-  CHECK(code(text + " ") == "checksum_mismatch");
-  CHECK(code(" " + text) == "checksum_mismatch");
-  CHECK(code(text + text) == "checksum_mismatch");
+  CHECK(manifest_code(text + "\n") == "checksum_mismatch");
+  CHECK(manifest_code(text + " ") == "checksum_mismatch");
+  CHECK(manifest_code(" " + text) == "checksum_mismatch");
+  CHECK(manifest_code(text + text) == "checksum_mismatch");
 }
 
 TEST_CASE("manifest: the digest's case and form count", "[format]") {
@@ -192,46 +193,50 @@ TEST_CASE("manifest: the digest's case and form count", "[format]") {
     }
   }
   REQUIRE(upper != text);
-  CHECK(code(upper) == "checksum_mismatch");
+  CHECK(manifest_code(upper) == "checksum_mismatch");
   std::string blank = text;
   blank.insert(text.size() - 1, " ");
-  CHECK(code(blank) == "checksum_mismatch");
+  CHECK(manifest_code(blank) == "checksum_mismatch");
 }
 
 TEST_CASE(
     "manifest: a newer major is unsupported, whatever else it holds",
     "[format]") {
   const std::string newer = "unsupported_version";
-  CHECK(code(sealed(R"({"format":{"major":2,"minor":0}})")) == newer);
+  CHECK(manifest_code(sealed(R"({"format":{"major":2,"minor":0}})")) == newer);
   CHECK(
-      code(sealed(
+      manifest_code(sealed(
           R"({"x":{"$new":1},"format":{"major":2},"big":99999999999})")) ==
       newer);
-  CHECK(code(changed_in("format", [](Values& v) { v["major"] = 2; })) == newer);
+  CHECK(manifest_code(changed_in("format", [](Values& v) {
+          v["major"] = 2;
+        })) == newer);
 }
 
 TEST_CASE("manifest: minor versions and unknown members are read", "[format]") {
-  CHECK(code(changed_in("format", [](Values& v) {
+  CHECK(manifest_code(changed_in("format", [](Values& v) {
           v["minor"] = 77;
         })) == "no error");
-  CHECK(code(changed([](Values& v) {
+  CHECK(manifest_code(changed_manifest([](Values& v) {
           v["new"] = Values{{"a", 1}};
         })) == "no error");
-  CHECK(code(changed_part([](Values& v) { v["new"] = 1; })) == "no error");
-  CHECK(code(changed_in("progress", [](Values& v) {
+  CHECK(manifest_code(changed_manifest_part([](Values& v) {
+          v["new"] = 1;
+        })) == "no error");
+  CHECK(manifest_code(changed_in("progress", [](Values& v) {
           v["new"] = 1;
         })) == "no error");
 }
 
 TEST_CASE("manifest: an unknown codec is unsupported", "[format]") {
-  CHECK(code(changed_part([](Values& v) {
+  CHECK(manifest_code(changed_manifest_part([](Values& v) {
           Values stored = v["stored"].as<Values>();
           stored["codec"] = "lzma";
           v["stored"] = stored;
         })) == "unsupported_version");
   Manifest manifest = sample_manifest();
   manifest.parts[0].stored->codec = "lzma";
-  CHECK(code(manifest) == "invalid_argument");
+  CHECK(manifest_code(manifest) == "invalid_argument");
 }
 
 TEST_CASE("manifest: members that are missing or of another kind", "[format]") {
@@ -240,92 +245,116 @@ TEST_CASE("manifest: members that are missing or of another kind", "[format]") {
     CAPTURE(name);
     const std::string member = name;
     const std::string missing =
-        code(changed([&](Values& v) { v.erase(member); }));
-    CHECK(missing == (member == "resumed_from" ? "no error" : kBad));
-    CHECK(code(changed([&](Values& v) { v[member] = Value(); })) == kBad);
-    CHECK(code(changed([&](Values& v) { v[member] = Bytes(1); })) == kBad);
+        manifest_code(changed_manifest([&](Values& v) { v.erase(member); }));
+    CHECK(missing == (member == "resumed_from" ? "no error" : kBadManifest));
+    CHECK(manifest_code(changed_manifest([&](Values& v) {
+            v[member] = Value();
+          })) == kBadManifest);
+    CHECK(manifest_code(changed_manifest([&](Values& v) {
+            v[member] = Bytes(1);
+          })) == kBadManifest);
   }
   for (const char* group : {"format", "progress", "resumed_from"}) {
     const Values inner = members()[group].as<Values>();
     for (const auto& [name, value] : inner) {
       CAPTURE(group, name);
       const std::string member = name;
-      CHECK(
-          code(changed_in(group, [&](Values& v) { v.erase(member); })) == kBad);
-      CHECK(code(changed_in(group, [&](Values& v) {
+      CHECK(manifest_code(changed_in(group, [&](Values& v) {
+              v.erase(member);
+            })) == kBadManifest);
+      CHECK(manifest_code(changed_in(group, [&](Values& v) {
               v[member] = true;
-            })) == kBad);
+            })) == kBadManifest);
     }
   }
   for (const char* name : {"path", "bytes", "xxh3_128", "stored"}) {
     CAPTURE(name);
-    CHECK(code(changed_part([&](Values& v) { v[name] = true; })) == kBad);
-    CHECK(code(changed_part([&](Values& v) {
+    CHECK(manifest_code(changed_manifest_part([&](Values& v) {
+            v[name] = true;
+          })) == kBadManifest);
+    CHECK(manifest_code(changed_manifest_part([&](Values& v) {
             v.erase(name);
-          })) == (name == std::string("stored") ? "no error" : kBad));
+          })) == (name == std::string("stored") ? "no error" : kBadManifest));
   }
   for (const char* name : {"codec", "bytes", "xxh3_128"}) {
     CAPTURE(name);
-    CHECK(code(changed_part([&](Values& v) {
+    CHECK(manifest_code(changed_manifest_part([&](Values& v) {
             Values stored = v["stored"].as<Values>();
             stored.erase(name);
             v["stored"] = stored;
-          })) == kBad);
+          })) == kBadManifest);
   }
-  CHECK(code(changed([](Values& v) { v["step"] = 1.0; })) == kBad);
-  CHECK(code(changed([](Values& v) { v["wall_time"] = 1; })) == kBad);
-  CHECK(code(changed_in("metrics", [](Values& v) { v["m"] = 1; })) == kBad);
-  CHECK(
-      code(changed([](Values& v) { v["reasons"] = Value::Array{1}; })) == kBad);
-  CHECK(code(changed([](Values& v) { v["parts"] = Value::Array{1}; })) == kBad);
-  CHECK(
-      code(changed_in("environment", [](Values& v) { v["x"] = "y"; })) == kBad);
+  CHECK(manifest_code(changed_manifest([](Values& v) {
+          v["step"] = 1.0;
+        })) == kBadManifest);
+  CHECK(manifest_code(changed_manifest([](Values& v) {
+          v["wall_time"] = 1;
+        })) == kBadManifest);
+  CHECK(manifest_code(changed_in("metrics", [](Values& v) {
+          v["m"] = 1;
+        })) == kBadManifest);
+  CHECK(manifest_code(changed_manifest([](Values& v) {
+          v["reasons"] = Value::Array{1};
+        })) == kBadManifest);
+  CHECK(manifest_code(changed_manifest([](Values& v) {
+          v["parts"] = Value::Array{1};
+        })) == kBadManifest);
+  CHECK(manifest_code(changed_in("environment", [](Values& v) {
+          v["x"] = "y";
+        })) == kBadManifest);
 }
 
 TEST_CASE("manifest: values out of range", "[format]") {
   const auto set = [](const char* name, const Value& value) {
-    return code(changed([&](Values& v) { v[name] = value; }));
+    return manifest_code(changed_manifest([&](Values& v) { v[name] = value; }));
   };
-  CHECK(set("sequence", 0) == kBad);
-  CHECK(set("sequence", -1) == kBad);
-  CHECK(set("sequence", std::int64_t{1'000'000'000'000'000}) == kBad);
+  CHECK(set("sequence", 0) == kBadManifest);
+  CHECK(set("sequence", -1) == kBadManifest);
+  CHECK(set("sequence", std::int64_t{1'000'000'000'000'000}) == kBadManifest);
   CHECK(set("sequence", 27) == "no error");
-  CHECK(set("line", 31) == kBad);
-  CHECK(set("line", -1) == kBad);
+  CHECK(set("line", 31) == kBadManifest);
+  CHECK(set("line", -1) == kBadManifest);
   CHECK(set("line", 30) == "no error");
-  CHECK(set("step", -1) == kBad);
-  CHECK(set("attempt", -1) == kBad);
-  CHECK(set("wall_time", HUGE_VAL) == kBad);
-  CHECK(set("wall_time", std::nan("")) == kBad);
-  CHECK(set("id", "0123456789ABCDEF0123456789abcdef") == kBad);
-  CHECK(set("id", "0123456789abcdef0123456789abcde") == kBad);
-  CHECK(set("run_id", "") == kBad);
+  CHECK(set("step", -1) == kBadManifest);
+  CHECK(set("attempt", -1) == kBadManifest);
+  CHECK(set("wall_time", HUGE_VAL) == kBadManifest);
+  CHECK(set("wall_time", std::nan("")) == kBadManifest);
+  CHECK(set("id", "0123456789ABCDEF0123456789abcdef") == kBadManifest);
+  CHECK(set("id", "0123456789abcdef0123456789abcde") == kBadManifest);
+  CHECK(set("run_id", "") == kBadManifest);
   for (const char* name : {"epoch", "batch", "step", "samples"}) {
     CAPTURE(name);
-    CHECK(
-        code(changed_in("progress", [&](Values& v) { v[name] = -1; })) == kBad);
+    CHECK(manifest_code(changed_in("progress", [&](Values& v) {
+            v[name] = -1;
+          })) == kBadManifest);
   }
-  CHECK(code(changed_in("progress", [](Values& v) {
+  CHECK(manifest_code(changed_in("progress", [](Values& v) {
           v["elapsed_seconds"] = std::nan("");
-        })) == kBad);
-  CHECK(code(changed_in("resumed_from", [](Values& v) {
+        })) == kBadManifest);
+  CHECK(manifest_code(changed_in("resumed_from", [](Values& v) {
           v["sequence"] = 31;
-        })) == kBad);
-  CHECK(code(changed_in("resumed_from", [](Values& v) {
+        })) == kBadManifest);
+  CHECK(manifest_code(changed_in("resumed_from", [](Values& v) {
           v["sequence"] = 0;
-        })) == kBad);
-  CHECK(code(changed_in("resumed_from", [](Values& v) {
+        })) == kBadManifest);
+  CHECK(manifest_code(changed_in("resumed_from", [](Values& v) {
           v["id"] = "x";
-        })) == kBad);
-  CHECK(code(changed_in("format", [](Values& v) { v["major"] = 0; })) == kBad);
-  CHECK(code(changed_in("format", [](Values& v) { v["minor"] = -1; })) == kBad);
-  CHECK(code(changed_part([](Values& v) { v["bytes"] = -1; })) == kBad);
-  CHECK(code(changed_part([](Values& v) {
+        })) == kBadManifest);
+  CHECK(manifest_code(changed_in("format", [](Values& v) {
+          v["major"] = 0;
+        })) == kBadManifest);
+  CHECK(manifest_code(changed_in("format", [](Values& v) {
+          v["minor"] = -1;
+        })) == kBadManifest);
+  CHECK(manifest_code(changed_manifest_part([](Values& v) {
+          v["bytes"] = -1;
+        })) == kBadManifest);
+  CHECK(manifest_code(changed_manifest_part([](Values& v) {
           v["bytes"] = std::numeric_limits<std::uint64_t>::max();
-        })) == kBad);
-  CHECK(code(changed_part([](Values& v) {
+        })) == kBadManifest);
+  CHECK(manifest_code(changed_manifest_part([](Values& v) {
           v["xxh3_128"] = "0123456789ABCDEF0123456789abcdef";
-        })) == kBad);
+        })) == kBadManifest);
 }
 
 TEST_CASE("manifest: the writer refuses what the reader would", "[format]") {
@@ -333,7 +362,7 @@ TEST_CASE("manifest: the writer refuses what the reader would", "[format]") {
   const auto after = [](auto change) {
     Manifest manifest = sample_manifest();
     change(manifest);
-    return code(manifest);
+    return manifest_code(manifest);
   };
   CHECK(after([](Manifest& m) { m.id = "x"; }) == bad);
   CHECK(after([](Manifest& m) { m.run_id = ""; }) == bad);
@@ -374,8 +403,8 @@ TEST_CASE("manifest: paths that lead elsewhere are refused", "[format]") {
         longest + "a",
         "a/" + longest + "a"}) {
     CAPTURE(path);
-    CHECK(code(with_paths({path})) == kBad);
-    CHECK(code(written_with_paths({path})) == "invalid_argument");
+    CHECK(manifest_code(with_paths({path})) == kBadManifest);
+    CHECK(manifest_code(written_with_paths({path})) == "invalid_argument");
   }
   for (const std::string& path :
        {std::string("a"),
@@ -384,8 +413,8 @@ TEST_CASE("manifest: paths that lead elsewhere are refused", "[format]") {
         std::string("\xc3\xa9"),
         longest + "/" + longest}) {
     CAPTURE(path);
-    CHECK(code(with_paths({path})) == "no error");
-    CHECK(code(written_with_paths({path})) == "no error");
+    CHECK(manifest_code(with_paths({path})) == "no error");
+    CHECK(manifest_code(written_with_paths({path})) == "no error");
   }
 }
 
@@ -394,24 +423,24 @@ TEST_CASE("manifest: names that occur twice are refused", "[format]") {
       {"a", "a"}, {"a", "b", "a"}, {"a/b", "a/b"}, {"a", "a/b"}, {"a/b", "a"}};
   for (const auto& paths : bad) {
     CAPTURE(paths);
-    CHECK(code(with_paths(paths)) == kBad);
-    CHECK(code(written_with_paths(paths)) == "invalid_argument");
+    CHECK(manifest_code(with_paths(paths)) == kBadManifest);
+    CHECK(manifest_code(written_with_paths(paths)) == "invalid_argument");
   }
-  CHECK(code(with_paths({"a/b", "a/c", "b"})) == "no error");
+  CHECK(manifest_code(with_paths({"a/b", "a/c", "b"})) == "no error");
   Manifest manifest = written_with_paths({"a", "a.zst"});
-  CHECK(code(manifest) == "no error");
+  CHECK(manifest_code(manifest) == "no error");
   manifest.parts[0].stored = StoredForm{"zstd", 1, {}};
-  CHECK(code(manifest) == "invalid_argument");
+  CHECK(manifest_code(manifest) == "invalid_argument");
   std::string body = to_json(members());
   body.insert(1, "\"id\":\"0123456789abcdef0123456789abcdef\",");
-  CHECK(code(sealed(body)) == kBad);
+  CHECK(manifest_code(sealed(body)) == kBadManifest);
 }
 
 TEST_CASE("manifest: intact bytes that are no JSON", "[format]") {
-  CHECK(code(sealed("{\"a\":}")) == kBad);
-  CHECK(code(sealed("[]")) == kBad);
-  CHECK(code(sealed("{\"a\":{\"$x\":1}}")) == kBad);
-  CHECK(code(sealed("}")) == kBad);
+  CHECK(manifest_code(sealed("{\"a\":}")) == kBadManifest);
+  CHECK(manifest_code(sealed("[]")) == kBadManifest);
+  CHECK(manifest_code(sealed("{\"a\":{\"$x\":1}}")) == kBadManifest);
+  CHECK(manifest_code(sealed("}")) == kBadManifest);
 }
 
 TEST_CASE("manifest: limits hold for reader and writer", "[format]") {
@@ -419,23 +448,25 @@ TEST_CASE("manifest: limits hold for reader and writer", "[format]") {
   for (std::size_t i = 0; i < kMaxParts; ++i) {
     paths.push_back("p" + std::to_string(i));
   }
-  CHECK(code(with_paths(paths)) == "no error");
-  CHECK(code(written_with_paths(paths)) == "no error");
+  CHECK(manifest_code(with_paths(paths)) == "no error");
+  CHECK(manifest_code(written_with_paths(paths)) == "no error");
   paths.push_back("q");
-  CHECK(code(with_paths(paths)) == "limit_exceeded");
-  CHECK(code(written_with_paths(paths)) == "limit_exceeded");
+  CHECK(manifest_code(with_paths(paths)) == "limit_exceeded");
+  CHECK(manifest_code(written_with_paths(paths)) == "limit_exceeded");
 
   Manifest manifest = sample_manifest();
   const std::size_t used = manifest_text(manifest).size();
   manifest.reasons.push_back(std::string(kMaxManifestBytes - used - 3, 'x'));
   const std::string text = manifest_text(manifest);
   CHECK(text.size() == kMaxManifestBytes);
-  CHECK(code(text) == "no error");
+  CHECK(manifest_code(text) == "no error");
   manifest.reasons.back() += 'x';
-  CHECK(code(manifest) == "limit_exceeded");
-  CHECK(code(std::string(kMaxManifestBytes + 1, ' ')) == "limit_exceeded");
+  CHECK(manifest_code(manifest) == "limit_exceeded");
+  CHECK(
+      manifest_code(std::string(kMaxManifestBytes + 1, ' ')) ==
+      "limit_exceeded");
 
-  CHECK(code(changed([](Values& v) {
+  CHECK(manifest_code(changed_manifest([](Values& v) {
           Value deep = 1;
           for (int i = 0; i < 63; ++i) {
             deep = Value::Array{deep};
@@ -445,7 +476,7 @@ TEST_CASE("manifest: limits hold for reader and writer", "[format]") {
   std::string body = to_json(members());
   body.insert(
       1, "\"deep\":" + std::string(64, '[') + std::string(64, ']') + ",");
-  CHECK(code(sealed(body)) == "limit_exceeded");
+  CHECK(manifest_code(sealed(body)) == "limit_exceeded");
 }
 
 TEST_CASE("manifest: mutated texts give an error", "[format][fuzz]") {
@@ -457,7 +488,7 @@ TEST_CASE("manifest: mutated texts give an error", "[format][fuzz]") {
     const std::string mutant = test::mutated(text, random);
     if (mutant != text) {
       CAPTURE(mutant);
-      CHECK(code(mutant) == "checksum_mismatch");
+      CHECK(manifest_code(mutant) == "checksum_mismatch");
     }
   }
 }

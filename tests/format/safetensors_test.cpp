@@ -9,15 +9,15 @@ using holdfast::test::tensor_file;
 
 namespace {
 
-const std::string kBad = "malformed_tensors";
+const std::string kBadLayout = "malformed_tensors";
 
-std::string code(const std::string& file) {
+std::string layout_code(const std::string& file) {
   return code_of([&] { (void)read_header(file); });
 }
 
 /// What a header of this text gives, over data of `data_bytes`.
-std::string code(std::string_view json, std::size_t data_bytes) {
-  return code(tensor_file(json, data_bytes));
+std::string layout_code(std::string_view json, std::size_t data_bytes) {
+  return layout_code(tensor_file(json, data_bytes));
 }
 
 std::string plan_code(const std::vector<TensorSpec>& tensors) {
@@ -74,7 +74,7 @@ TEST_CASE("safetensors: the data begins at a multiple of 64", "[format]") {
     CAPTURE(length);
     CHECK(layout.header.size() % 64 == 0);
     CHECK(layout.header.size() - json_of(layout).size() - 8 < 64);
-    CHECK(code(layout.header + "x") == "no error");
+    CHECK(layout_code(layout.header + "x") == "no error");
   }
 }
 
@@ -181,34 +181,36 @@ TEST_CASE("safetensors: the writer keeps the header's limit", "[format]") {
 }
 
 TEST_CASE("safetensors: what the format allows is read", "[format]") {
-  CHECK(code("{}", 0) == "no error");
-  CHECK(code(" \t\r\n{} \t\r\n", 0) == "no error");
-  CHECK(code(R"({"__metadata__":{}})", 0) == "no error");
-  CHECK(code(R"({"__metadata__":null})", 0) == "no error");
-  CHECK(code("{" + entry("a", 0, 3) + "}", 3) == "no error");
+  CHECK(layout_code("{}", 0) == "no error");
+  CHECK(layout_code(" \t\r\n{} \t\r\n", 0) == "no error");
+  CHECK(layout_code(R"({"__metadata__":{}})", 0) == "no error");
+  CHECK(layout_code(R"({"__metadata__":null})", 0) == "no error");
+  CHECK(layout_code("{" + entry("a", 0, 3) + "}", 3) == "no error");
   CHECK(
-      code("{" + entry("a", 0, 3) + R"(,"__metadata__":{"b":"c"}})", 3) ==
+      layout_code(
+          "{" + entry("a", 0, 3) + R"(,"__metadata__":{"b":"c"}})", 3) ==
       "no error");
   CHECK(
-      code(R"({"a":{"data_offsets":[0,1],"shape":[],"dtype":"U8"}})", 1) ==
+      layout_code(
+          R"({"a":{"data_offsets":[0,1],"shape":[],"dtype":"U8"}})", 1) ==
       "no error");
   // Empty tensors where the running offset is.
   CHECK(
-      code(
+      layout_code(
           "{" + entry("a", 0, 0) + "," + entry("b", 0, 3) + "," +
               entry("c", 3, 0) + "," + entry("d", 3, 2) + "," +
               entry("e", 5, 0) + "}",
           5) == "no error");
-  CHECK(code("{" + entry("a/\\u00e9", 0, 1) + "}", 1) == "no error");
+  CHECK(layout_code("{" + entry("a/\\u00e9", 0, 1) + "}", 1) == "no error");
 }
 
 TEST_CASE("safetensors: a file must hold the header it claims", "[format]") {
   const std::string file = tensor_file("{" + entry("a", 0, 3) + "}", 3);
   for (std::size_t size = 0; size < file.size(); ++size) {
     CAPTURE(size);
-    CHECK(code(file.substr(0, size)) == kBad);
+    CHECK(layout_code(file.substr(0, size)) == kBadLayout);
   }
-  CHECK(code(file + "x") == kBad);
+  CHECK(layout_code(file + "x") == kBadLayout);
   const auto claiming = [](std::uint64_t length, const std::string& rest) {
     std::string text;
     for (unsigned shift = 0; shift < 64; shift += 8) {
@@ -216,12 +218,15 @@ TEST_CASE("safetensors: a file must hold the header it claims", "[format]") {
     }
     return text + rest;
   };
-  CHECK(code(claiming(0, "")) == kBad);
-  CHECK(code(claiming(2, "{}")) == "no error");
-  CHECK(code(claiming(3, "{}")) == kBad);
+  CHECK(layout_code(claiming(0, "")) == kBadLayout);
+  CHECK(layout_code(claiming(2, "{}")) == "no error");
+  CHECK(layout_code(claiming(3, "{}")) == kBadLayout);
   CHECK(
-      code(claiming(std::numeric_limits<std::uint64_t>::max(), "{}")) == kBad);
-  CHECK(code(claiming(std::uint64_t{1} << 63, std::string(100, ' '))) == kBad);
+      layout_code(claiming(std::numeric_limits<std::uint64_t>::max(), "{}")) ==
+      kBadLayout);
+  CHECK(
+      layout_code(claiming(std::uint64_t{1} << 63, std::string(100, ' '))) ==
+      kBadLayout);
 }
 
 TEST_CASE(
@@ -235,7 +240,7 @@ TEST_CASE(
   const std::uint64_t claimed = std::uint64_t{1} << 40;
   CHECK(code_of([&] {
           (void)read_safetensors_header(source, claimed, raw);
-        }) == kBad);
+        }) == kBadLayout);
   CHECK(raw.capacity() < 4U << 20);
   file[3] = 6; // 100,663,296: above the limit
   test::TextSource larger(file);
@@ -300,7 +305,7 @@ TEST_CASE(
   };
   for (const std::string& text : texts) {
     CAPTURE(text);
-    CHECK(code(text, 1) == kBad);
+    CHECK(layout_code(text, 1) == kBadLayout);
   }
 }
 
@@ -318,24 +323,24 @@ TEST_CASE("safetensors: metadata is text under names given once", "[format]") {
        R"({"__metadata__":"a"})",
        R"({"__metadata__":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}})"}) {
     CAPTURE(text);
-    CHECK(code(text, 0) == kBad);
+    CHECK(layout_code(text, 0) == kBadLayout);
   }
 }
 
 TEST_CASE("safetensors: nesting is refused at depth 5 unread", "[format]") {
-  CHECK(code(std::string(1'000'000, '['), 0) == kBad);
+  CHECK(layout_code(std::string(1'000'000, '['), 0) == kBadLayout);
   std::string text = R"({"a":)";
   for (int i = 0; i < 100000; ++i) {
     text += R"({"a":)";
   }
-  CHECK(code(text, 0) == kBad);
+  CHECK(layout_code(text, 0) == kBadLayout);
 }
 
 TEST_CASE(
     "safetensors: dimensions are plain integers that do not overflow",
     "[format]") {
-  CHECK(code(with_shape("[0]"), 0) == "no error");
-  CHECK(code(with_shape("[0,3]"), 0) == "no error");
+  CHECK(layout_code(with_shape("[0]"), 0) == "no error");
+  CHECK(layout_code(with_shape("[0,3]"), 0) == "no error");
   for (const char* shape :
        {"[0.0]",
         "[0e0]",
@@ -356,29 +361,31 @@ TEST_CASE(
         "[4294967296,4294967296]",
         "[1]"}) {
     CAPTURE(shape);
-    CHECK(code(with_shape(shape), 0) == kBad);
+    CHECK(layout_code(with_shape(shape), 0) == kBadLayout);
   }
   CHECK(
-      code(
+      layout_code(
           R"({"a":{"dtype":"U64","shape":[2305843009213693952],)"
           R"("data_offsets":[0,0]}})",
-          0) == kBad);
+          0) == kBadLayout);
   CHECK(
-      code(R"({"a":{"dtype":"F4","shape":[3],"data_offsets":[0,1]}})", 1) ==
-      kBad);
+      layout_code(
+          R"({"a":{"dtype":"F4","shape":[3],"data_offsets":[0,1]}})", 1) ==
+      kBadLayout);
   CHECK(
-      code(R"({"a":{"dtype":"F4","shape":[3],"data_offsets":[0,2]}})", 2) ==
-      kBad);
+      layout_code(
+          R"({"a":{"dtype":"F4","shape":[3],"data_offsets":[0,2]}})", 2) ==
+      kBadLayout);
   std::string ones = "[0";
   for (std::size_t i = 1; i < kMaxTensorRank; ++i) {
     ones += ",1";
   }
-  CHECK(code(with_shape((ones + "]").c_str()), 0) == "no error");
-  CHECK(code(with_shape((ones + ",1]").c_str()), 0) == kBad);
+  CHECK(layout_code(with_shape((ones + "]").c_str()), 0) == "no error");
+  CHECK(layout_code(with_shape((ones + ",1]").c_str()), 0) == kBadLayout);
   for (int i = 0; i < 100000; ++i) {
     ones += ",1";
   }
-  CHECK(code(with_shape((ones + "]").c_str()), 0) == kBad);
+  CHECK(layout_code(with_shape((ones + "]").c_str()), 0) == kBadLayout);
 }
 
 TEST_CASE(
@@ -387,29 +394,43 @@ TEST_CASE(
   const auto two = [](const std::string& a, const std::string& b) {
     return "{" + a + "," + b + "}";
   };
-  CHECK(code(two(entry("a", 0, 2), entry("b", 2, 2)), 4) == "no error");
-  CHECK(code(two(entry("a", 0, 2), entry("b", 3, 1)), 4) == kBad); // hole
-  CHECK(code(two(entry("a", 0, 2), entry("b", 1, 3)), 4) == kBad); // overlap
-  CHECK(code(two(entry("a", 0, 4), entry("b", 0, 4)), 4) == kBad);
-  CHECK(code(two(entry("a", 2, 2), entry("b", 0, 2)), 4) == kBad); // order
-  CHECK(code(two(entry("a", 1, 1), entry("b", 2, 2)), 4) == kBad); // first
-  CHECK(code(two(entry("a", 0, 2), entry("b", 2, 2)), 5) == kBad); // trailing
-  CHECK(code(two(entry("a", 0, 2), entry("b", 2, 2)), 3) == kBad); // missing
-  CHECK(code(two(entry("a", 0, 2), entry("b", 1, 0)), 2) == kBad);
-  CHECK(code(two(entry("a", 2, 0), entry("b", 0, 2)), 2) == kBad);
-  CHECK(code(two(entry("a", 9, 0), entry("b", 0, 2)), 2) == kBad);
-  CHECK(code("{}", 1) == kBad);
+  CHECK(layout_code(two(entry("a", 0, 2), entry("b", 2, 2)), 4) == "no error");
   CHECK(
-      code(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[1,0]}})", 1) ==
-      kBad);
+      layout_code(two(entry("a", 0, 2), entry("b", 3, 1)), 4) ==
+      kBadLayout); // hole
   CHECK(
-      code(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,1]}})", 1) ==
-      kBad);
+      layout_code(two(entry("a", 0, 2), entry("b", 1, 3)), 4) ==
+      kBadLayout); // overlap
+  CHECK(layout_code(two(entry("a", 0, 4), entry("b", 0, 4)), 4) == kBadLayout);
   CHECK(
-      code(
+      layout_code(two(entry("a", 2, 2), entry("b", 0, 2)), 4) ==
+      kBadLayout); // order
+  CHECK(
+      layout_code(two(entry("a", 1, 1), entry("b", 2, 2)), 4) ==
+      kBadLayout); // first
+  CHECK(
+      layout_code(two(entry("a", 0, 2), entry("b", 2, 2)), 5) ==
+      kBadLayout); // trailing
+  CHECK(
+      layout_code(two(entry("a", 0, 2), entry("b", 2, 2)), 3) ==
+      kBadLayout); // missing
+  CHECK(layout_code(two(entry("a", 0, 2), entry("b", 1, 0)), 2) == kBadLayout);
+  CHECK(layout_code(two(entry("a", 2, 0), entry("b", 0, 2)), 2) == kBadLayout);
+  CHECK(layout_code(two(entry("a", 9, 0), entry("b", 0, 2)), 2) == kBadLayout);
+  CHECK(layout_code("{}", 1) == kBadLayout);
+  CHECK(
+      layout_code(
+          R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[1,0]}})", 1) ==
+      kBadLayout);
+  CHECK(
+      layout_code(
+          R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,1]}})", 1) ==
+      kBadLayout);
+  CHECK(
+      layout_code(
           R"({"a":{"dtype":"U8","shape":[1],"data_offsets":)"
           R"([0,18446744073709551615]}})",
-          1) == kBad);
+          1) == kBadLayout);
 }
 
 TEST_CASE(
@@ -420,18 +441,27 @@ TEST_CASE(
     CAPTURE(offsets);
     const std::string empty = R"({"dtype":"U8","shape":[0],"data_offsets":)" +
         std::string(offsets) + "}";
-    CHECK(code("{\"a\":" + empty + "}", 0) == kBad);
-    CHECK(code("{" + entry("b", 0, 0) + ",\"a\":" + empty + "}", 0) == kBad);
+    CHECK(layout_code("{\"a\":" + empty + "}", 0) == kBadLayout);
+    CHECK(
+        layout_code("{" + entry("b", 0, 0) + ",\"a\":" + empty + "}", 0) ==
+        kBadLayout);
   }
 }
 
 TEST_CASE("safetensors: a name is given once", "[format]") {
-  CHECK(code("{" + entry("a", 0, 2) + "," + entry("a", 0, 2) + "}", 2) == kBad);
-  CHECK(code("{" + entry("a", 0, 2) + "," + entry("a", 2, 2) + "}", 4) == kBad);
-  CHECK(code("{" + entry("a", 0, 0) + "," + entry("a", 0, 2) + "}", 2) == kBad);
   CHECK(
-      code("{" + entry("a", 0, 0) + "," + entry("\\u0061", 0, 0) + "}", 0) ==
-      kBad);
+      layout_code("{" + entry("a", 0, 2) + "," + entry("a", 0, 2) + "}", 2) ==
+      kBadLayout);
+  CHECK(
+      layout_code("{" + entry("a", 0, 2) + "," + entry("a", 2, 2) + "}", 4) ==
+      kBadLayout);
+  CHECK(
+      layout_code("{" + entry("a", 0, 0) + "," + entry("a", 0, 2) + "}", 2) ==
+      kBadLayout);
+  CHECK(
+      layout_code(
+          "{" + entry("a", 0, 0) + "," + entry("\\u0061", 0, 0) + "}", 0) ==
+      kBadLayout);
   const auto error = test::error_of([] {
     (void)read_header(tensor_file(
         "{" + entry("x", 0, 1) + "," + entry("y", 1, 1) + "," +
@@ -445,15 +475,17 @@ TEST_CASE("safetensors: a name is given once", "[format]") {
 TEST_CASE("safetensors: names without sense are refused", "[format]") {
   for (const char* name : {"", "\\u0000", "a\\n", "\\u007f", "\x7f"}) {
     CAPTURE(name);
-    CHECK(code("{" + entry(name, 0, 1) + "}", 1) == kBad);
+    CHECK(layout_code("{" + entry(name, 0, 1) + "}", 1) == kBadLayout);
   }
   for (const char* name : {"\xff", "\\ud800", "\xc0\xaf", "\n"}) {
     CAPTURE(name);
-    CHECK(code("{" + entry(name, 0, 1) + "}", 1) == kBad);
+    CHECK(layout_code("{" + entry(name, 0, 1) + "}", 1) == kBadLayout);
   }
   const std::string longest(kMaxTensorNameBytes, 'n');
-  CHECK(code("{" + entry(longest.c_str(), 0, 1) + "}", 1) == "no error");
-  CHECK(code("{" + entry((longest + "n").c_str(), 0, 1) + "}", 1) == kBad);
+  CHECK(layout_code("{" + entry(longest.c_str(), 0, 1) + "}", 1) == "no error");
+  CHECK(
+      layout_code("{" + entry((longest + "n").c_str(), 0, 1) + "}", 1) ==
+      kBadLayout);
 }
 
 TEST_CASE("safetensors: pairs are what their marker says", "[format]") {
@@ -472,12 +504,12 @@ TEST_CASE("safetensors: pairs are what their marker says", "[format]") {
             R"("s":{"dtype":"F16","shape":[],"data_offsets":[66,68]}})",
         68);
   };
-  CHECK(code(file(R"(["d","h"])")) == "no error");
+  CHECK(layout_code(file(R"(["d","h"])")) == "no error");
   const SafetensorsHeader header = read_header(file(R"(["h","d"])"));
   CHECK(header.entries[0].spec == TensorSpec{"d", DType::c128, {3}});
   CHECK(header.entries[2].spec == TensorSpec{"h", DType::c32, {}});
   CHECK(header.entries[3].spec == TensorSpec{"i", DType::f16, {3}});
-  CHECK(code(file("[]")) == "no error");
+  CHECK(layout_code(file("[]")) == "no error");
   for (const char* marker :
        {"",
         "x",
@@ -502,7 +534,7 @@ TEST_CASE("safetensors: pairs are what their marker says", "[format]") {
         R"({"d":"d"})",
         R"(["d"] x)"}) {
     CAPTURE(marker);
-    CHECK(code(file(marker)) == kBad);
+    CHECK(layout_code(file(marker)) == kBadLayout);
   }
 }
 

@@ -8,13 +8,13 @@ using holdfast::test::code_of;
 
 namespace {
 
-std::string code(const std::string& text) {
+std::string document_code(const std::string& text) {
   return code_of([&] { (void)parse_state_document(ByteView(text)); });
 }
 
 /// The sample's text with its root changed by `change`.
 template <class Change>
-std::string changed(Change change) {
+std::string changed_document(Change change) {
   const std::string text = state_document_text(test::sample_state());
   Values root = from_json(text).as<Values>();
   change(root);
@@ -23,8 +23,8 @@ std::string changed(Change change) {
 
 /// The sample's text with its first part changed.
 template <class Change>
-std::string changed_part(Change change) {
-  return changed([&](Values& root) {
+std::string changed_document_part(Change change) {
+  return changed_document([&](Values& root) {
     auto parts = root["parts"].as<Value::Array>();
     Values part = parts[0].as<Values>();
     change(part);
@@ -35,7 +35,7 @@ std::string changed_part(Change change) {
 
 template <class Change>
 std::string changed_tensor(Change change) {
-  return changed_part([&](Values& part) {
+  return changed_document_part([&](Values& part) {
     auto tensors = part["tensors"].as<Value::Array>();
     Values tensor = tensors[0].as<Values>();
     change(tensor);
@@ -73,42 +73,59 @@ TEST_CASE("state_document: survives", "[format]") {
 }
 
 TEST_CASE("state_document: members it does not know are ignored", "[format]") {
-  CHECK(code(changed([](Values& v) { v["new"] = 1; })) == "no error");
-  CHECK(code(changed_part([](Values& v) { v["new"] = 1; })) == "no error");
-  CHECK(code(changed_tensor([](Values& v) { v["new"] = 1; })) == "no error");
+  CHECK(document_code(changed_document([](Values& v) {
+          v["new"] = 1;
+        })) == "no error");
+  CHECK(document_code(changed_document_part([](Values& v) {
+          v["new"] = 1;
+        })) == "no error");
+  CHECK(document_code(changed_tensor([](Values& v) {
+          v["new"] = 1;
+        })) == "no error");
 }
 
 TEST_CASE("state_document: missing and wrong members are refused", "[format]") {
   const std::string bad = "malformed_value";
   for (const char* name : {"engine", "parts"}) {
     CAPTURE(name);
-    CHECK(code(changed([&](Values& v) { v.erase(name); })) == bad);
-    CHECK(code(changed([&](Values& v) { v[name] = "x"; })) == bad);
+    CHECK(document_code(changed_document([&](Values& v) {
+            v.erase(name);
+          })) == bad);
+    CHECK(document_code(changed_document([&](Values& v) {
+            v[name] = "x";
+          })) == bad);
   }
   for (const char* name : {"name", "kind", "file", "values", "tensors"}) {
     CAPTURE(name);
-    CHECK(code(changed_part([&](Values& v) { v.erase(name); })) == bad);
-    CHECK(code(changed_part([&](Values& v) { v[name] = 1; })) == bad);
+    CHECK(document_code(changed_document_part([&](Values& v) {
+            v.erase(name);
+          })) == bad);
+    CHECK(document_code(changed_document_part([&](Values& v) {
+            v[name] = 1;
+          })) == bad);
   }
   for (const char* name : {"name", "xxh3_128"}) {
     CAPTURE(name);
-    CHECK(code(changed_tensor([&](Values& v) { v.erase(name); })) == bad);
+    CHECK(document_code(changed_tensor([&](Values& v) {
+            v.erase(name);
+          })) == bad);
   }
   for (const char* name : {"name", "xxh3_128", "strides", "aliases"}) {
     CAPTURE(name);
-    CHECK(code(changed_tensor([&](Values& v) { v[name] = 1; })) == bad);
+    CHECK(
+        document_code(changed_tensor([&](Values& v) { v[name] = 1; })) == bad);
   }
-  CHECK(code(changed_tensor([](Values& v) {
+  CHECK(document_code(changed_tensor([](Values& v) {
           v["strides"] = Value::Array{1.0};
         })) == bad);
-  CHECK(code(changed_tensor([](Values& v) {
+  CHECK(document_code(changed_tensor([](Values& v) {
           v["aliases"] = Value::Array{1};
         })) == bad);
-  CHECK(code(changed_tensor([](Values& v) {
+  CHECK(document_code(changed_tensor([](Values& v) {
           v["xxh3_128"] = "0000000000000001000000000000000G";
         })) == bad);
-  CHECK(code("[]") == bad);
-  CHECK(code("{") == "malformed_json");
+  CHECK(document_code("[]") == bad);
+  CHECK(document_code("{") == "malformed_json");
 }
 
 TEST_CASE(
@@ -130,17 +147,17 @@ TEST_CASE(
   document.parts[0].tensors[1].aliases = {"a", "a"};
   CHECK(both(document) == "duplicate_name");
 
-  CHECK(code(changed([](Values& v) {
+  CHECK(document_code(changed_document([](Values& v) {
           auto parts = v["parts"].as<Value::Array>();
           parts.push_back(parts[0]);
           v["parts"] = parts;
         })) == "duplicate_name");
-  CHECK(code(changed_part([](Values& v) {
+  CHECK(document_code(changed_document_part([](Values& v) {
           auto tensors = v["tensors"].as<Value::Array>();
           tensors.push_back(tensors[0]);
           v["tensors"] = tensors;
         })) == "duplicate_name");
-  CHECK(code(changed_tensor([](Values& v) {
+  CHECK(document_code(changed_tensor([](Values& v) {
           v["aliases"] = Value::Array{"embed.weight"};
         })) == "duplicate_name");
 }

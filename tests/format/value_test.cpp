@@ -23,7 +23,7 @@ std::string code_as(const Value& value) {
   return code_of([&] { (void)value.as<T>("x"); });
 }
 
-double from_bits(std::uint64_t bits) {
+double double_of_bits(std::uint64_t bits) {
   double real = 0;
   std::memcpy(&real, &bits, sizeof(real));
   return real;
@@ -179,7 +179,7 @@ TEST_CASE("value: random integers and reals survive", "[format]") {
     CHECK(Value(bits).as<std::uint64_t>() == bits);
     const auto number = static_cast<std::int64_t>(~bits);
     CHECK(Value(number).as<std::int64_t>() == number);
-    const double real = from_bits(random());
+    const double real = double_of_bits(random());
     const double back = Value(real).as<double>();
     CHECK(std::memcmp(&real, &back, sizeof(real)) == 0);
   }

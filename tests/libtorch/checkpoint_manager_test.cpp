@@ -43,14 +43,14 @@ Options quiet() {
   return Options().on_event({});
 }
 
-struct Curriculum {
+struct Level {
   int level = 1;
   double best = 0;
-  NLOHMANN_DEFINE_TYPE_INTRUSIVE(Curriculum, level, best)
+  NLOHMANN_DEFINE_TYPE_INTRUSIVE(Level, level, best)
 };
 
 /// An average of weights, as users write it.
-struct Average {
+struct ShadowWeights {
   at::Tensor shadow = at::zeros({3});
   std::int64_t updates = 0;
   bool restored = false;
@@ -65,7 +65,7 @@ struct Average {
 };
 
 /// One of everything that a manager takes.
-struct Run {
+struct ManagedRun {
   Network model;
   optim::Adam optimizer{model->parameters(), optim::AdamOptions(0.05)};
   optim::StepLR scheduler{optimizer, 2, 0.5};
@@ -73,8 +73,8 @@ struct Run {
   std::int64_t samples = 0;
   std::string phase = "warm-up";
   at::Tensor mean = at::zeros({2, 3});
-  Curriculum curriculum;
-  Average average;
+  Level curriculum;
+  ShadowWeights average;
 
   void train(int from, int to) {
     test::train(model, optimizer, from, to);
@@ -107,7 +107,7 @@ struct Run {
 
 /// A manager over all of it, two parts by `add()`.
 template <class Use>
-void manage(const std::string& directory, Run& run, Use use) {
+void manage(const std::string& directory, ManagedRun& run, Use use) {
   CheckpointManager checkpoints{
       directory,
       quiet(),
@@ -127,7 +127,7 @@ void manage(const std::string& directory, Run& run, Use use) {
                     optim::Adam,
                     optim::StepLR,
                     Named<at::Tensor>,
-                    Named<Curriculum>>>);
+                    Named<Level>>>);
   checkpoints.add("phase", run.phase);
   checkpoints.add("average", run.average);
   use(checkpoints);
@@ -163,7 +163,7 @@ void count_step(Manager& checkpoints, const at::Tensor& loss) {
 TEST_CASE("checkpoint manager: every kind of part goes on where it was") {
   const TemporaryDirectory directory;
   seed_everything(1);
-  Run run;
+  ManagedRun run;
   manage(directory.path(), run, [&](Manager& checkpoints) {
     CHECK_FALSE(checkpoints.resume().resumed());
     run.train(0, 5);
@@ -175,7 +175,7 @@ TEST_CASE("checkpoint manager: every kind of part goes on where it was") {
   REQUIRE_FALSE(difference(saved, finished).empty());
 
   seed_everything(2);
-  Run fresh;
+  ManagedRun fresh;
   manage(directory.path(), fresh, [&](Manager& checkpoints) {
     const ResumeReport report = checkpoints.resume();
     REQUIRE(report.resumed());
@@ -433,7 +433,7 @@ TEST_CASE("checkpoint manager: metrics are numbers, tensors and maps") {
 TEST_CASE("checkpoint manager: load for inference and fine-tuning") {
   const TemporaryDirectory directory;
   seed_everything(8);
-  Run run;
+  ManagedRun run;
   std::string first;
   std::vector<at::Tensor> old_weights;
   manage(directory.path(), run, [&](Manager& checkpoints) {

@@ -41,7 +41,7 @@ Parts part_of(T& object) {
 }
 
 template <class T>
-Snapshot snapshot_of(T& object) {
+Snapshot module_snapshot(T& object) {
   Parts parts = part_of(object);
   return capture(parts);
 }
@@ -63,7 +63,7 @@ at::Tensor leaf(std::vector<std::int64_t> sizes) {
   return at::randn(sizes).set_requires_grad(true);
 }
 
-struct Counter : nn::Module, ExtraState {
+struct Usage : nn::Module, ExtraState {
   Values save_state() const override {
     return {{"count", count}};
   }
@@ -84,10 +84,10 @@ struct Counter : nn::Module, ExtraState {
 
 struct Nest : nn::Module {
   Nest() {
-    inner = register_module("inner", std::make_shared<Counter>());
+    inner = register_module("inner", std::make_shared<Usage>());
     weight = register_parameter("weight", at::randn({3}));
   }
-  std::shared_ptr<Counter> inner;
+  std::shared_ptr<Usage> inner;
   at::Tensor weight;
 };
 
@@ -95,7 +95,7 @@ struct Nest : nn::Module {
 
 TEST_CASE("module: stored under dotted names, buffers and all") {
   Network network;
-  const Snapshot saved = snapshot_of(network);
+  const Snapshot saved = module_snapshot(network);
   std::vector<std::string> names;
   for (const TensorInfo& info : stored_in(saved, "model").saved.tensors) {
     names.push_back(info.name);
@@ -125,12 +125,12 @@ TEST_CASE("module: is captured however it is held") {
   NetworkImpl& reference = *shared;
   nn::Module& base_reference = *shared;
   nn::AnyModule any(nn::Linear(2, 2));
-  const Snapshot expected = snapshot_of(holder);
-  CHECK(difference(expected, snapshot_of(shared)) == "");
-  CHECK(difference(expected, snapshot_of(base)) == "");
-  CHECK(difference(expected, snapshot_of(reference)) == "");
-  CHECK(difference(expected, snapshot_of(base_reference)) == "");
-  CHECK(stored_in(snapshot_of(any), "model").saved.tensors.size() == 2);
+  const Snapshot expected = module_snapshot(holder);
+  CHECK(difference(expected, module_snapshot(shared)) == "");
+  CHECK(difference(expected, module_snapshot(base)) == "");
+  CHECK(difference(expected, module_snapshot(reference)) == "");
+  CHECK(difference(expected, module_snapshot(base_reference)) == "");
+  CHECK(stored_in(module_snapshot(any), "model").saved.tensors.size() == 2);
   CHECK(std::string(StateAdapter<Network>::default_name) == "model");
   CHECK(std::string(StateAdapter<nn::AnyModule>::default_name) == "model");
 }
@@ -177,7 +177,7 @@ TEST_CASE("module: every mismatch is listed and nothing changes") {
       .parameter("dtype", at::zeros({2}, at::kDouble))
       .parameter("gone", leaf({1}))
       .buffer("both", at::zeros({3}, at::kInt));
-  const Snapshot saved = snapshot_of(saved_module);
+  const Snapshot saved = module_snapshot(saved_module);
   Plain live;
   live.parameter("same", leaf({2}))
       .parameter("shape", leaf({3, 2}))
@@ -213,7 +213,7 @@ TEST_CASE("module: tied tensors are stored once under both names") {
       return module;
     };
     auto source = make({2, 3});
-    const Snapshot saved = snapshot_of(*source);
+    const Snapshot saved = module_snapshot(*source);
     const Stored& stored = stored_in(saved, "model");
     REQUIRE(stored.saved.tensors.size() == 2);
     CHECK(stored.saved.tensors[0].name == "encoder");
@@ -232,7 +232,7 @@ TEST_CASE("module: tied tensors are stored once under both names") {
         .parameter("decoder", leaf({2, 3}))
         .buffer("part_of_it", at::zeros({3}));
     CHECK(
-        text_of(restore(snapshot_of(untied), parts)) ==
+        text_of(restore(module_snapshot(untied), parts)) ==
         "decoder type_mismatch: expected tied to 'encoder', found a tensor of "
         "its own\n");
 
@@ -254,7 +254,7 @@ TEST_CASE("module: modes and requires_grad come back") {
   network->dropout->eval();
   network->sometimes->eval();
   network->output->bias.set_requires_grad(false);
-  const Snapshot saved = snapshot_of(network);
+  const Snapshot saved = module_snapshot(network);
   Network fresh;
   fresh->eval();
   fresh->frozen->weight.set_requires_grad(true);
@@ -275,7 +275,7 @@ TEST_CASE("module: which parameters have a gradient is state") {
   network->forward(at::randn({4, 4}), false).sum().backward();
   REQUIRE(network->input->weight.grad().defined());
   REQUIRE_FALSE(network->sometimes->weight.grad().defined());
-  const Snapshot saved = snapshot_of(network);
+  const Snapshot saved = module_snapshot(network);
   CHECK(stored_in(saved, "model").saved.tensors.size() == 13);
 
   Network fresh;
@@ -288,7 +288,7 @@ TEST_CASE("module: which parameters have a gradient is state") {
   CHECK(difference(saved, capture(parts)) == "");
 
   Network without;
-  REQUIRE(text_of(restore(snapshot_of(without), parts)) == "");
+  REQUIRE(text_of(restore(module_snapshot(without), parts)) == "");
   CHECK_FALSE(fresh->input->weight.grad().defined());
 }
 
@@ -321,7 +321,7 @@ TEST_CASE("module: layouts stay, and another one is remarked on") {
           .contiguous(at::MemoryFormat::ChannelsLast)
           .set_requires_grad(true));
   saved_module.buffer("turned", at::randn({4, 6}).t());
-  const Snapshot saved = snapshot_of(saved_module);
+  const Snapshot saved = module_snapshot(saved_module);
   CHECK(
       stored_in(saved, "model").saved.tensors[0].strides ==
       std::vector<std::int64_t>{60, 1, 15, 3});
@@ -350,7 +350,7 @@ TEST_CASE("module: layouts stay, and another one is remarked on") {
 TEST_CASE("module: undefined tensors must be undefined on both sides") {
   Plain with_hole;
   with_hole.parameter("weight", leaf({2})).buffer("cache", at::Tensor());
-  const Snapshot saved = snapshot_of(with_hole);
+  const Snapshot saved = module_snapshot(with_hole);
   Parts same = part_of(with_hole);
   CHECK(text_of(restore(saved, same)) == "");
 
@@ -361,20 +361,20 @@ TEST_CASE("module: undefined tensors must be undefined on both sides") {
       text_of(restore(saved, parts)) ==
       "cache name_missing: expected F32 [3], found nothing\n");
   CHECK(
-      text_of(restore(snapshot_of(filled), same)) ==
+      text_of(restore(module_snapshot(filled), same)) ==
       "cache name_unexpected: expected nothing, found F32 [3]\n");
 }
 
 TEST_CASE("module: a parameter and a buffer of one name are an error") {
   Plain module;
   module.parameter("twin", leaf({1})).buffer("twin", at::zeros({1}));
-  CHECK(code_of([&] { (void)snapshot_of(module); }) == "duplicate_name");
+  CHECK(code_of([&] { (void)module_snapshot(module); }) == "duplicate_name");
 }
 
 TEST_CASE("module: extra state of submodules is saved under their names") {
   Nest nest;
   nest.inner->count = 7;
-  const Snapshot saved = snapshot_of(nest);
+  const Snapshot saved = module_snapshot(nest);
   Nest fresh;
   Parts parts = part_of(fresh);
   CHECK(parts[0].second->stage() == Stage::user);
@@ -409,7 +409,7 @@ TEST_CASE("module: a refused extra state leaves every module untouched") {
 TEST_CASE("module: an extra state refused halfway is taken back") {
   Nest nest;
   nest.inner->count = 1;
-  const Snapshot saved = snapshot_of(nest);
+  const Snapshot saved = module_snapshot(nest);
   Nest live;
   live.inner->count = 30;
   live.inner->refused = 1;
@@ -422,7 +422,7 @@ TEST_CASE("module: an extra state refused halfway is taken back") {
 
 TEST_CASE("module: the modules of a network it lacks are named") {
   Nest nest;
-  const Snapshot saved = snapshot_of(nest);
+  const Snapshot saved = module_snapshot(nest);
   Plain plain;
   plain.parameter("weight", at::randn({3}));
   Parts parts = part_of(plain);
@@ -463,7 +463,7 @@ TEST_CASE("module: every dtype and layout as parameter and as buffer") {
     return module;
   };
   auto source = make(1);
-  const Snapshot saved = snapshot_of(*source);
+  const Snapshot saved = module_snapshot(*source);
   REQUIRE(stored_in(saved, "model").bytes.size() >= 13 * 7);
   auto target = make(2);
   Parts parts = part_of(*target);
@@ -498,7 +498,7 @@ TEST_CASE("module: lists and dictionaries of parameters, and sequences") {
     nn::Sequential sequence{nullptr};
   };
   Lists lists;
-  const Snapshot saved = snapshot_of(lists);
+  const Snapshot saved = module_snapshot(lists);
   std::string names;
   for (const TensorInfo& info : stored_in(saved, "model").saved.tensors) {
     names += info.name + " ";
@@ -559,9 +559,9 @@ TEST_CASE("module: an average, a scaler and a hidden state beside it") {
 
 TEST_CASE("module: modes that the program changed are remarked on") {
   Network network;
-  const Snapshot training = snapshot_of(network);
+  const Snapshot training = module_snapshot(network);
   network->eval();
-  const Snapshot evaluating = snapshot_of(network);
+  const Snapshot evaluating = module_snapshot(network);
   const auto notes_of = [](const Snapshot& saved, bool mode) {
     Network fresh;
     fresh->train(mode);

@@ -80,8 +80,8 @@ const std::vector<Configuration>& configurations() {
 }
 
 /// The objects of one run.
-struct Run {
-  Run(const Make& make, double lr, std::uint64_t seed) {
+struct OptimizerRun {
+  OptimizerRun(const Make& make, double lr, std::uint64_t seed) {
     seed_everything(seed);
     network = Network();
     optimizer = make(network->parameters(), lr);
@@ -117,7 +117,7 @@ TEST_CASE("optimizer: continues bit-identically in fresh and live objects") {
     for (const int before : {0, 1, 2, 5}) {
       for (const int lived : {0, 3}) {
         CAPTURE(configuration.name, before, lived);
-        Run first(configuration.make, 0.05, 1);
+        OptimizerRun first(configuration.make, 0.05, 1);
         first.train(0, before);
         // A scheduler moved the learning rate to a value that no constructor
         // was given.
@@ -126,7 +126,7 @@ TEST_CASE("optimizer: continues bit-identically in fresh and live objects") {
         first.train(before, before + 4);
         const Snapshot uninterrupted = capture(first.parts);
 
-        Run second(configuration.make, 0.2, 2);
+        OptimizerRun second(configuration.make, 0.2, 2);
         second.train(0, lived);
         REQUIRE(text_of(restore(saved, second.parts)) == "");
         CHECK(difference(saved, capture(second.parts)) == "");
@@ -368,13 +368,13 @@ TEST_CASE("optimizer: LBFGS refuses another order of parameters") {
 
 TEST_CASE("optimizer: a failed prepare leaves moments and options alone") {
   const Make& make = configurations()[1].make;
-  Run first(make, 0.05, 1);
+  OptimizerRun first(make, 0.05, 1);
   first.train(0, 3);
   Snapshot saved = capture(first.parts);
   Stored& stored = stored_in(saved, "optimizer");
   stored.saved.tensors[0].shape = {1};
   stored.saved.tensors[1].name += "x";
-  Run second(make, 0.2, 2);
+  OptimizerRun second(make, 0.2, 2);
   second.train(0, 2);
   const Snapshot before = capture(second.parts);
   const std::string text = text_of(restore(saved, second.parts));

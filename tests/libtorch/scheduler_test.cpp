@@ -20,16 +20,16 @@ namespace optim = torch::optim;
 namespace {
 
 /// A linear warm-up of the user's, with state of its own or without.
-struct WarmUp : optim::LRScheduler {
-  explicit WarmUp(optim::Optimizer& optimizer) : LRScheduler(optimizer) {}
+struct SlowStart : optim::LRScheduler {
+  explicit SlowStart(optim::Optimizer& optimizer) : LRScheduler(optimizer) {}
   std::vector<double> get_lrs() override {
     seen += 0.1;
     return {seen * step_count_};
   }
   double seen = 0;
 };
-struct SavedWarmUp : WarmUp {
-  using WarmUp::WarmUp;
+struct SavedWarmUp : SlowStart {
+  using SlowStart::SlowStart;
   Values save_state() const {
     return {{"seen", seen}};
   }
@@ -51,9 +51,9 @@ struct SavedWarmUp : WarmUp {
 };
 
 template <class Scheduler>
-struct Run {
+struct SchedulerRun {
   template <class... Arguments>
-  explicit Run(double lr, Arguments... arguments)
+  explicit SchedulerRun(double lr, Arguments... arguments)
       : optimizer(layer->parameters(), optim::SGDOptions(lr)),
         scheduler(optimizer, arguments...) {
     // The scheduler first: what it needs must not depend on the order.
@@ -72,7 +72,10 @@ struct Run {
 
 /// Learning rates of the next `count` steps.
 template <class Scheduler, class... Metric>
-std::vector<double> rates(Run<Scheduler>& run, int count, Metric... metric) {
+std::vector<double> rates(
+    SchedulerRun<Scheduler>& run,
+    int count,
+    Metric... metric) {
   std::vector<double> rates;
   for (int i = 0; i < count; ++i) {
     run.scheduler.step(metric...);
@@ -86,12 +89,12 @@ std::vector<double> rates(Run<Scheduler>& run, int count, Metric... metric) {
 TEST_CASE("scheduler: StepLR goes on in the middle of its period") {
   for (const int before : {0, 2, 5}) {
     CAPTURE(before);
-    Run<optim::StepLR> first(0.3, 3U, 0.7);
+    SchedulerRun<optim::StepLR> first(0.3, 3U, 0.7);
     (void)rates(first, before);
     const Snapshot saved = capture(first.parts);
     const std::vector<double> expected = rates(first, 8);
 
-    Run<optim::StepLR> second(0.9, 3U, 0.7);
+    SchedulerRun<optim::StepLR> second(0.9, 3U, 0.7);
     (void)rates(second, 1);
     // Both, or neither: the learning rate is the optimizer's.
     REQUIRE(text_of(restore(saved, second.parts)) == "");
@@ -101,11 +104,11 @@ TEST_CASE("scheduler: StepLR goes on in the middle of its period") {
 }
 
 TEST_CASE("scheduler: one of the user's own is saved if it says how") {
-  Run<SavedWarmUp> first(0.1);
+  SchedulerRun<SavedWarmUp> first(0.1);
   (void)rates(first, 3);
   const Snapshot saved = capture(first.parts);
   const std::vector<double> expected = rates(first, 4);
-  Run<SavedWarmUp> second(0.1);
+  SchedulerRun<SavedWarmUp> second(0.1);
   REQUIRE(text_of(restore(saved, second.parts)) == "");
   CHECK(second.scheduler.restored == 1);
   CHECK(second.parts[0].second->notes().empty());
@@ -113,10 +116,10 @@ TEST_CASE("scheduler: one of the user's own is saved if it says how") {
 }
 
 TEST_CASE("scheduler: a refused state changes neither it nor the optimizer") {
-  Run<SavedWarmUp> first(0.1);
+  SchedulerRun<SavedWarmUp> first(0.1);
   (void)rates(first, 3);
   const Snapshot saved = capture(first.parts);
-  Run<SavedWarmUp> second(0.2);
+  SchedulerRun<SavedWarmUp> second(0.2);
   second.scheduler.refuses = true;
   const Snapshot before = capture(second.parts);
   CHECK_THROWS_AS(restore(saved, second.parts), std::runtime_error);
@@ -124,10 +127,10 @@ TEST_CASE("scheduler: a refused state changes neither it nor the optimizer") {
 }
 
 TEST_CASE("scheduler: a state refused halfway is taken back") {
-  Run<SavedWarmUp> first(0.1);
+  SchedulerRun<SavedWarmUp> first(0.1);
   (void)rates(first, 3);
   const Snapshot saved = capture(first.parts);
-  Run<SavedWarmUp> second(0.2);
+  SchedulerRun<SavedWarmUp> second(0.2);
   second.scheduler.refused = first.scheduler.seen;
   const Snapshot before = capture(second.parts);
   REQUIRE(difference(before, saved) != "");
@@ -136,14 +139,14 @@ TEST_CASE("scheduler: a state refused halfway is taken back") {
 }
 
 TEST_CASE("scheduler: one whose own state is unknown is named in the notes") {
-  Run<WarmUp> first(0.1);
+  SchedulerRun<SlowStart> first(0.1);
   (void)rates(first, 3);
   const Snapshot saved = capture(first.parts);
   const std::vector<std::string> notes = first.parts[0].second->notes();
   REQUIRE(notes.size() == 1);
-  CHECK_THAT(notes[0], contains("WarmUp only the step count is saved"));
+  CHECK_THAT(notes[0], contains("SlowStart only the step count is saved"));
 
-  Run<optim::StepLR> other(0.1, 2U, 0.5);
+  SchedulerRun<optim::StepLR> other(0.1, 2U, 0.5);
   CHECK_THAT(
       text_of(restore(saved, other.parts)),
       contains("type type_mismatch: expected torch::optim::StepLR"));
@@ -198,11 +201,11 @@ struct ExtraPlateau : CountingPlateau, ExtraState {
 
 template <class Plateau>
 std::vector<std::string> plateau_notes(int expected) {
-  Run<Plateau> first(0.3);
+  SchedulerRun<Plateau> first(0.3);
   first.scheduler.count = 7;
   (void)rates(first, 3, 1.0F);
   const Snapshot saved = capture(first.parts);
-  Run<Plateau> second(0.3);
+  SchedulerRun<Plateau> second(0.3);
   REQUIRE(text_of(restore(saved, second.parts)) == "");
   CHECK(second.scheduler.count == expected);
   CHECK(rates(second, 30, 1.0F) == rates(first, 30, 1.0F));
@@ -218,17 +221,17 @@ TEST_CASE("scheduler: a plateau of the user's own is saved if it says how") {
   REQUIRE(notes.size() == 1);
   CHECK_THAT(notes[0], contains("CountingPlateau only what"));
 
-  Run<SavedPlateau> first(0.3);
+  SchedulerRun<SavedPlateau> first(0.3);
   first.scheduler.count = 7;
   (void)rates(first, 3, 1.0F);
   const Snapshot saved = capture(first.parts);
-  Run<SavedPlateau> second(0.2);
+  SchedulerRun<SavedPlateau> second(0.2);
   second.scheduler.refused = 7;
   const Snapshot before = capture(second.parts);
   CHECK_THROWS_WITH(restore(saved, second.parts), "refused halfway");
   CHECK(difference(before, capture(second.parts)) == "");
 
-  Run<ExtraPlateau> other(0.3);
+  SchedulerRun<ExtraPlateau> other(0.3);
   CHECK_THAT(text_of(restore(saved, other.parts)), contains("type_mismatch"));
 }
 
@@ -237,7 +240,7 @@ TEST_CASE("scheduler: plateau goes on, whatever its best") {
   for (const int before : {0, 1, 3, 6}) {
     CAPTURE(before);
     const auto make = [](double lr) {
-      return std::make_unique<Run<Plateau>>(
+      return std::make_unique<SchedulerRun<Plateau>>(
           lr, Plateau::min, 0.5F, 1, 1e-4, Plateau::rel, 2);
     };
     auto first = make(0.3);

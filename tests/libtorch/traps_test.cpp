@@ -40,7 +40,7 @@ namespace optim = torch::optim;
 
 namespace {
 
-Options quiet() {
+Options quiet_options() {
   return Options().on_event({});
 }
 
@@ -48,7 +48,7 @@ Options quiet() {
 template <class... Parts>
 void save_once(const std::string& directory, Parts&&... parts) {
   CheckpointManager checkpoints{
-      directory, quiet(), std::forward<Parts>(parts)...};
+      directory, quiet_options(), std::forward<Parts>(parts)...};
   checkpoints.resume();
   checkpoints.save().wait();
 }
@@ -56,7 +56,7 @@ void save_once(const std::string& directory, Parts&&... parts) {
 template <class... Parts>
 ResumeReport resume_once(const std::string& directory, Parts&&... parts) {
   CheckpointManager checkpoints{
-      directory, quiet(), std::forward<Parts>(parts)...};
+      directory, quiet_options(), std::forward<Parts>(parts)...};
   return checkpoints.resume();
 }
 
@@ -444,7 +444,7 @@ TEST_CASE("trap 14: random state is last, whatever was constructed since") {
     auto batches = holdfast::make_data_loader(Noise(), 2);
     CheckpointManager checkpoints{
         directory.path(),
-        quiet().save_every(steps(2)),
+        quiet_options().save_every(steps(2)),
         model,
         named("drawing", drawing),
         batches};
@@ -468,7 +468,7 @@ TEST_CASE("trap 15: the position is what the loop consumed") {
     at::manual_seed(1);
     auto batches = holdfast::make_data_loader(Noise(), 1);
     CheckpointManager checkpoints{
-        directory.path(), quiet().save_every(steps(1)), batches};
+        directory.path(), quiet_options().save_every(steps(1)), batches};
     checkpoints.resume();
     std::vector<std::int64_t> seen;
     while (checkpoints.running(epochs(1))) {
@@ -557,7 +557,7 @@ TEST_CASE("trap 21: a save is of one moment, between two steps") {
   const TemporaryDirectory directory;
   at::Tensor weight = at::ones({1000});
   CheckpointManager checkpoints{
-      directory.path(), quiet(), named("weight", weight)};
+      directory.path(), quiet_options(), named("weight", weight)};
   checkpoints.resume();
   SaveHandle handle = checkpoints.save();
   weight.zero_();

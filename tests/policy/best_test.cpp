@@ -1,3 +1,5 @@
+#include "policy_support.hpp"
+
 #include <support/catch.hpp>
 #include <support/random.hpp>
 
@@ -14,13 +16,8 @@
 
 using holdfast::Best;
 using holdfast::is_better;
-
-namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
-} // namespace
+using holdfast::test::kInfinity;
+using holdfast::test::kNan;
 
 TEST_CASE("best: better, worse and equal, both ways", "[policy]") {
   CHECK(is_better(Best::lowest, 0.1, 0.2));

@@ -1,3 +1,5 @@
+#include "policy_support.hpp"
+
 #include <support/catch.hpp>
 #include <support/random.hpp>
 
@@ -21,21 +23,18 @@
 
 using namespace holdfast;
 using test::code_of;
+using test::kInfinity;
+using test::kNan;
+using test::seconds;
 
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kMinute = 60;
 constexpr double kHour = 3600;
 constexpr double kDay = 86400;
 
 using Entries = std::vector<RetentionEntry>;
 using Sequences = std::vector<std::uint64_t>;
-
-std::chrono::duration<double> seconds(double count) {
-  return std::chrono::duration<double>(count);
-}
 
 RetentionEntry entry(
     std::uint64_t sequence,

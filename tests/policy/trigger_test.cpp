@@ -1,3 +1,5 @@
+#include "policy_support.hpp"
+
 #include <support/catch.hpp>
 #include <support/random.hpp>
 
@@ -16,11 +18,11 @@
 
 using namespace holdfast;
 using test::code_of;
+using test::kInfinity;
+using test::kNan;
+using test::seconds;
 
 namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 using Reasons = std::vector<std::string>;
 
@@ -40,10 +42,6 @@ TriggerPoint at_seconds(double seconds) {
   TriggerPoint point;
   point.elapsed_seconds = seconds;
   return point;
-}
-
-std::chrono::duration<double> seconds(double count) {
-  return std::chrono::duration<double>(count);
 }
 
 } // namespace

@@ -109,7 +109,7 @@ Indices indices_of(const Samples& samples) {
 }
 
 template <class Loader>
-Indices run(Loader& loader) {
+Indices run_epoch(Loader& loader) {
   Indices seen;
   for (const Samples& batch : loader) {
     const Indices indices = indices_of(batch);
@@ -210,7 +210,7 @@ TEST_CASE("loader: each worker has its own copy", "[state]") {
   const auto shared = std::make_shared<Shared>();
   auto batches = make_data_loader(Noisy(20, shared), in_order(2, 3));
   CHECK(shared->copies == 3);
-  CHECK(run(batches).size() == 20);
+  CHECK(run_epoch(batches).size() == 20);
   CHECK(shared->copies == 3);
 }
 
@@ -268,7 +268,7 @@ TEST_CASE("loader: a worker's exception comes at its batch", "[state]") {
     CHECK(seen == Indices{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
   }
   SECTION("beginning again loses nothing") {
-    CHECK(run(a.loader) == Indices{4, 5, 6, 7, 8, 9, 10, 11});
+    CHECK(run_epoch(a.loader) == Indices{4, 5, 6, 7, 8, 9, 10, 11});
   }
 }
 
@@ -291,7 +291,7 @@ TEST_CASE("loader: ranges that are left hand out nothing later", "[state]") {
     a.part->cursor()->start_epoch(1);
     ++first;
     CHECK(first == a.loader.end());
-    CHECK(run(a.loader).size() == 12);
+    CHECK(run_epoch(a.loader).size() == 12);
     CHECK(a.loader.epoch() == 1);
   }
   SECTION("restored within the epoch") {
@@ -302,7 +302,7 @@ TEST_CASE("loader: ranges that are left hand out nothing later", "[state]") {
     restore(*a.part, saved);
     ++first;
     CHECK(first == a.loader.end());
-    CHECK(run(a.loader) == Indices{2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
+    CHECK(run_epoch(a.loader) == Indices{2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
   }
   SECTION("stopped") {
     a.control.stop = true;
@@ -310,7 +310,7 @@ TEST_CASE("loader: ranges that are left hand out nothing later", "[state]") {
     CHECK(first == a.loader.end());
     CHECK(a.loader.position() == 2);
     a.control.stop = false;
-    CHECK(run(a.loader) == Indices{2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
+    CHECK(run_epoch(a.loader) == Indices{2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
   }
 }
 
@@ -322,7 +322,7 @@ TEST_CASE("loader: an old range's fetch still runs", "[state]") {
   std::thread opener;
   SECTION("while the next range begins") {
     opener = std::thread([&] { a.shared->held = false; });
-    CHECK(run(a.loader) == Indices{2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
+    CHECK(run_epoch(a.loader) == Indices{2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
   }
   SECTION("while the loader is destroyed") {
     auto batches = std::make_unique<DataLoader<Noisy>>(
@@ -360,11 +360,11 @@ struct Words {
 };
 
 /// 0, 1, 2, ... from each reset on.
-class Stream {
+class NumberStream {
  public:
   static constexpr bool is_stateful = true;
 
-  explicit Stream(std::size_t samples) : samples_(samples) {}
+  explicit NumberStream(std::size_t samples) : samples_(samples) {}
 
   void reset() {
     ++resets_;
@@ -441,15 +441,15 @@ TEST_CASE("loader: ranks draw and fetch for themselves", "[state]") {
 }
 
 TEST_CASE("loader: a stream is reset when an epoch begins", "[state]") {
-  auto batches = make_data_loader(Stream(5), 2);
-  CHECK(run(batches) == Indices{0, 1, 2, 3, 4});
-  CHECK(run(batches) == Indices{0, 1, 2, 3, 4});
+  auto batches = make_data_loader(NumberStream(5), 2);
+  CHECK(run_epoch(batches) == Indices{0, 1, 2, 3, 4});
+  CHECK(run_epoch(batches) == Indices{0, 1, 2, 3, 4});
   CHECK(batches.dataset().resets() == 2);
   CHECK(batches.epoch() == 1);
 }
 
 TEST_CASE("loader: a stream counts what the loop consumed", "[state]") {
-  auto batches = make_data_loader(Stream(5), 2);
+  auto batches = make_data_loader(NumberStream(5), 2);
   const auto part = make_part(batches);
   CHECK(part->kind() == "stream");
   Control control;
@@ -467,15 +467,15 @@ TEST_CASE("loader: a stream counts what the loop consumed", "[state]") {
     CHECK(batch == batches.end());
     CHECK(part->cursor()->at_end());
     part->cursor()->start_epoch(1);
-    CHECK(run(batches) == Indices{0, 1, 2, 3, 4});
+    CHECK(run_epoch(batches) == Indices{0, 1, 2, 3, 4});
   }
   SECTION("a range that was left goes on behind it") {
-    CHECK(run(batches) == Indices{2, 3, 4});
+    CHECK(run_epoch(batches) == Indices{2, 3, 4});
     CHECK(batches.dataset().resets() == 1);
   }
   SECTION("killed, the next process begins the next epoch") {
     const Captured saved = capture(*part);
-    auto live = make_data_loader(Stream(5), 2);
+    auto live = make_data_loader(NumberStream(5), 2);
     const auto live_part = make_part(live);
     Control live_control;
     live_part->cursor()->attach(&live_control);
@@ -486,10 +486,10 @@ TEST_CASE("loader: a stream counts what the loop consumed", "[state]") {
             "a stream cannot seek: what epoch 0 had left after 2 samples is "
             "given up (3 samples), and epoch 1 begins at its start"});
     CHECK_FALSE(live_part->exact());
-    CHECK(run(live).empty());
+    CHECK(run_epoch(live).empty());
     CHECK(live.dataset().resets() == 0);
     live_part->cursor()->start_epoch(1);
-    CHECK(run(live) == Indices{0, 1, 2, 3, 4});
+    CHECK(run_epoch(live) == Indices{0, 1, 2, 3, 4});
   }
 }
 
@@ -514,7 +514,7 @@ TEST_CASE("loader: in a forked child its workers are gone", "[state][fork]") {
 
 TEST_CASE("loader: options that a stream refuses", "[state]") {
   const auto code = [](const DataLoaderOptions& options) {
-    return code_of([&] { (void)make_data_loader(Stream(5), options); });
+    return code_of([&] { (void)make_data_loader(NumberStream(5), options); });
   };
   CHECK(code(DataLoaderOptions(0)) == "invalid_argument");
   CHECK(code(DataLoaderOptions(2).workers(1)) == "invalid_argument");

@@ -176,7 +176,7 @@ void check_what_is_left(MemoryFileSystem& disk, const Belief& belief) {
   }
 }
 
-struct Run {
+struct CrashRun {
   std::shared_ptr<MemoryFileSystem> disk = std::make_shared<MemoryFileSystem>();
   FaultFileSystem files{disk};
   ManualClock clock;
@@ -184,7 +184,7 @@ struct Run {
 };
 
 /// The run's directory, durable, then the script until its end or first error.
-void run_script(Run& run, const Fault* fault) {
+void run_script(CrashRun& run, const Fault* fault) {
   (void)open_run(*run.disk);
   run.disk->sync_all();
   if (fault != nullptr) {
@@ -200,7 +200,7 @@ Fault cut_at(std::uint64_t n) {
 }
 
 /// Runs the script with a power cut; false if it has fewer such operations.
-bool run_until(Run& run, std::uint64_t n) {
+bool run_until(CrashRun& run, std::uint64_t n) {
   const Fault cut = cut_at(n);
   (void)code_of([&] { run_script(run, &cut); });
   return run.files.power_is_cut();
@@ -218,7 +218,7 @@ TEST_CASE(
   std::uint64_t states = 0;
   for (std::uint64_t n = 1;; ++n, ++cuts) {
     CAPTURE(n);
-    Run run;
+    CrashRun run;
     if (!run_until(run, n)) {
       break;
     }
@@ -248,7 +248,7 @@ TEST_CASE(
     "[store][crash]") {
   for (std::uint64_t n = 1;; ++n) {
     CAPTURE(n);
-    Run run;
+    CrashRun run;
     if (!run_until(run, n)) {
       CHECK(n > 100);
       break;
@@ -277,7 +277,7 @@ TEST_CASE(
   const std::uint64_t every = one_in(4);
   std::uint64_t pairs = 0;
   for (std::uint64_t n = 1;; ++n) {
-    Run run;
+    CrashRun run;
     if (!run_until(run, n)) {
       CHECK(n > 100);
       break;

@@ -18,7 +18,7 @@ namespace {
 
 /// A directory with two checkpoints, one left-over of each kind, and a script
 /// that goes on after errors, as a training run does.
-struct Run {
+struct FaultRun {
   std::shared_ptr<MemoryFileSystem> disk = std::make_shared<MemoryFileSystem>();
   FaultFileSystem files{disk};
   ManualClock clock;
@@ -28,7 +28,7 @@ struct Run {
   std::uint64_t errors = 0;
   std::unique_ptr<Writer> writer;
 
-  Run() {
+  FaultRun() {
     Writer before(open_run(*disk), clock, 0);
     for (const std::int64_t step : {10, 20}) {
       const std::string id = random_id();
@@ -150,7 +150,7 @@ struct Run {
 };
 
 void run_with(const Fault& fault, std::uint64_t& struck) {
-  Run run;
+  FaultRun run;
   run.files.plan(fault);
   run.script();
   const bool hit = run.files.faults() != 0;
@@ -160,7 +160,7 @@ void run_with(const Fault& fault, std::uint64_t& struck) {
 }
 
 std::uint64_t operations_of_the_script() {
-  Run run;
+  FaultRun run;
   run.script();
   CHECK(run.errors == 0);
   run.check_next();
@@ -233,7 +233,7 @@ TEST_CASE(
 TEST_CASE(
     "store: a rename that happened although an error came back is success",
     "[store][fault]") {
-  Run run;
+  FaultRun run;
   run.files.plan(
       Fault::error(EIO).on({Operation::rename}).applied().for_ever());
   run.script();

@@ -17,7 +17,7 @@ using holdfast::testing::Operation;
 
 namespace {
 
-struct Place {
+struct LockPlace {
   std::shared_ptr<MemoryFileSystem> disk = std::make_shared<MemoryFileSystem>();
   FaultFileSystem files{disk};
   std::shared_ptr<Directory> root = open_run(files);
@@ -40,7 +40,7 @@ std::string record(std::string body) {
 }
 
 /// Puts `process` in LOCK's first record, as another process would.
-void write_owner(Place& place, const ProcessIdentity& process) {
+void write_owner(LockPlace& place, const ProcessIdentity& process) {
   std::string text = record(
       "holdfast-owner host=" + process.host +
       " pid=" + std::to_string(process.pid) + " boot=" + process.boot_id +
@@ -63,7 +63,7 @@ ProcessIdentity elsewhere() {
 } // namespace
 
 TEST_CASE("lock: one at a time, and free when it is given back", "[store]") {
-  Place place;
+  LockPlace place;
   auto first = place.take();
   const auto refused = error_of([&] { (void)place.take(); });
   REQUIRE(refused);
@@ -79,7 +79,7 @@ TEST_CASE("lock: one at a time, and free when it is given back", "[store]") {
 }
 
 TEST_CASE("lock: waits as long as it was told, and no longer", "[store]") {
-  Place place;
+  LockPlace place;
   auto first = place.take();
   CHECK(code_of([&] { (void)place.take(5); }) == "locked");
   CHECK(place.clock.monotonic >= 1005);
@@ -94,7 +94,7 @@ TEST_CASE("lock: waits as long as it was told, and no longer", "[store]") {
 }
 
 TEST_CASE("lock: marks survive, and never go down", "[store]") {
-  Place place;
+  LockPlace place;
   {
     const auto lock = place.take();
     CHECK(lock->mark().highest == 0);
@@ -112,7 +112,7 @@ TEST_CASE("lock: marks survive, and never go down", "[store]") {
 }
 
 TEST_CASE("lock: LOCK is text that reads well", "[store]") {
-  Place place;
+  LockPlace place;
   const auto lock = place.take();
   lock->record({28, 27});
   lock->record({29, 28});
@@ -132,7 +132,7 @@ TEST_CASE("lock: LOCK is text that reads well", "[store]") {
 TEST_CASE(
     "lock: without LOCK, or without sense in it, marks are zero",
     "[store]") {
-  Place place;
+  LockPlace place;
   CHECK(read_mark(*place.root).highest == 0);
   const std::string text = GENERATE(
       std::string(),
@@ -150,7 +150,7 @@ TEST_CASE(
 }
 
 TEST_CASE("lock: every flipped bit leaves the other mark", "[store]") {
-  Place place;
+  LockPlace place;
   {
     const auto lock = place.take();
     lock->record({8, 8});
@@ -173,7 +173,7 @@ TEST_CASE(
     "lock: a mark that failed is not overwritten by its successor's "
     "failure",
     "[store][fault]") {
-  Place place;
+  LockPlace place;
   const auto lock = place.take();
   lock->record({5, 5});
   for (int i = 0; i < 3; ++i) {
@@ -192,7 +192,7 @@ TEST_CASE(
 TEST_CASE(
     "fence: LOCK replaced, removed or taken over is lost for good",
     "[store]") {
-  Place place;
+  LockPlace place;
   const auto lock = place.take();
   lock->record({1, 1});
   CHECK(code_of([&] { lock->check(); }) == "no error");
@@ -220,7 +220,7 @@ TEST_CASE(
 TEST_CASE(
     "fence: an error of the system is not a lost lock",
     "[store][fault]") {
-  Place place;
+  LockPlace place;
   const auto lock = place.take();
   place.files.plan(Fault::error(EIO).on({Operation::is_still_named}));
   CHECK(code_of([&] { lock->check(); }) == "io_error");
@@ -232,7 +232,7 @@ TEST_CASE(
 TEST_CASE(
     "lock: a LOCK unlinked between open and lock is not the lock",
     "[store]") {
-  Place place;
+  LockPlace place;
   bool done = false;
   place.files.set_hook([&](std::uint64_t, const std::string& what) {
     if (!done && what.find("try_lock") != std::string::npos) {
@@ -247,7 +247,7 @@ TEST_CASE(
 }
 
 TEST_CASE("lock: an endless replacement ends as locked", "[store]") {
-  Place place;
+  LockPlace place;
   place.files.set_hook([&](std::uint64_t, const std::string& what) {
     if (what.find("try_lock") != std::string::npos) {
       place.disk->remove(in_run("LOCK"));
@@ -257,7 +257,7 @@ TEST_CASE("lock: an endless replacement ends as locked", "[store]") {
 }
 
 TEST_CASE("lock: taking it makes LOCK and its name durable", "[store]") {
-  Place place;
+  LockPlace place;
   const auto lock = place.take();
   lock->record({6, 0});
   const auto after = place.disk->snapshot();
@@ -296,7 +296,7 @@ TEST_CASE("lock: a forked child neither writes nor unlocks", "[store][fork]") {
 TEST_CASE(
     "lock without a kernel: a living owner on this system keeps it",
     "[store]") {
-  Place place;
+  LockPlace place;
   place.disk->set_locks_supported(false);
   auto first = place.take();
   CHECK(code_of([&] {
@@ -310,7 +310,7 @@ TEST_CASE(
 TEST_CASE(
     "lock without a kernel: a dead owner on this system loses it",
     "[store]") {
-  Place place;
+  LockPlace place;
   place.disk->set_locks_supported(false);
   ProcessIdentity dead = this_process();
   REQUIRE(dead.start_time != 0);
@@ -322,7 +322,7 @@ TEST_CASE(
 TEST_CASE(
     "lock without a kernel: an owner elsewhere loses it by silence",
     "[store]") {
-  Place place;
+  LockPlace place;
   place.disk->set_locks_supported(false);
   write_owner(place, elsewhere());
   SECTION("not before the time is over") {
@@ -359,7 +359,7 @@ TEST_CASE(
 TEST_CASE(
     "lock without a kernel: of two at a time the last one has it",
     "[store]") {
-  Place place;
+  LockPlace place;
   place.disk->set_locks_supported(false);
   place.clock.on_sleep = [&] {
     place.clock.on_sleep = nullptr;
@@ -369,7 +369,7 @@ TEST_CASE(
 }
 
 TEST_CASE("lock without a kernel: every check moves the counter", "[store]") {
-  Place place;
+  LockPlace place;
   place.disk->set_locks_supported(false);
   const auto lock = place.take();
   lock->record({3, 3});

@@ -9,7 +9,7 @@ using holdfast::testing::MemoryFileSystem;
 namespace {
 
 /// A committed checkpoint with one plain and one compressed part.
-struct Place {
+struct PartPlace {
   MemoryFileSystem disk;
   ManualClock clock;
   std::shared_ptr<Directory> root = open_run(disk);
@@ -17,7 +17,7 @@ struct Place {
   std::vector<PartFile> parts;
   std::unique_ptr<Directory> checkpoint;
 
-  Place() {
+  PartPlace() {
     Writer writer(root, clock, 0);
     name = save(writer, 10).name;
     checkpoint = root->open_directory(name);
@@ -60,7 +60,7 @@ bool accepted(Directory& checkpoint, const PartFile& part) {
 TEST_CASE(
     "part reader: gives the plain bytes, in pieces of any size",
     "[store]") {
-  Place place;
+  PartPlace place;
   const std::size_t piece = GENERATE(as<std::size_t>(), 1, 7, 1000, 100'000);
   CAPTURE(piece);
   PartReader model(*place.checkpoint, place.parts.at(0));
@@ -73,7 +73,7 @@ TEST_CASE(
 }
 
 TEST_CASE("part reader: finish reads what is left", "[store]") {
-  Place place;
+  PartPlace place;
   for (const PartFile& part : place.parts) {
     PartReader untouched(*place.checkpoint, part);
     CHECK(untouched.finish());
@@ -85,7 +85,7 @@ TEST_CASE("part reader: finish reads what is left", "[store]") {
 }
 
 TEST_CASE("part reader: every flipped bit is found", "[store]") {
-  Place place;
+  PartPlace place;
   for (const PartFile& part : place.parts) {
     CAPTURE(part.path);
     for (std::uint64_t bit = 0; bit < part.stored_bytes() * 8; ++bit) {
@@ -99,7 +99,7 @@ TEST_CASE("part reader: every flipped bit is found", "[store]") {
 }
 
 TEST_CASE("part reader: every other length is found", "[store]") {
-  Place place;
+  PartPlace place;
   for (const PartFile& part : place.parts) {
     CAPTURE(part.path);
     const Bytes whole = place.disk.read_file(place.path(part));
@@ -115,7 +115,7 @@ TEST_CASE("part reader: every other length is found", "[store]") {
 }
 
 TEST_CASE("part reader: never gives more than was promised", "[store]") {
-  Place place;
+  PartPlace place;
   const PartFile& model = place.parts.at(0);
   place.disk.truncate(place.path(model), 5000);
   PartReader reader(*place.checkpoint, model);
@@ -124,7 +124,7 @@ TEST_CASE("part reader: never gives more than was promised", "[store]") {
 }
 
 TEST_CASE("part reader: a wrong plain digest alone is found", "[store]") {
-  Place place;
+  PartPlace place;
   for (PartFile part : place.parts) {
     part.digest.low ^= 1;
     CHECK_FALSE(accepted(*place.checkpoint, part));
@@ -135,7 +135,7 @@ TEST_CASE("part reader: a wrong plain digest alone is found", "[store]") {
 }
 
 TEST_CASE("part reader: missing files and unknown codecs", "[store]") {
-  Place place;
+  PartPlace place;
   PartFile part = place.parts.at(0);
   part.path = "model/other";
   const std::string missing = "not_found";

@@ -14,7 +14,7 @@ using holdfast::testing::Operation;
 
 namespace {
 
-struct Place {
+struct TransactionPlace {
   std::shared_ptr<MemoryFileSystem> disk = std::make_shared<MemoryFileSystem>();
   FaultFileSystem files{disk};
   std::shared_ptr<Directory> root = open_run(files);
@@ -36,7 +36,7 @@ void write_x(ByteSink& sink) {
 TEST_CASE(
     "transaction: a commit is whole, durable and as it was given",
     "[store]") {
-  Place place;
+  TransactionPlace place;
   Transaction transaction(*place.writer, 5000);
   CHECK(transaction.sequence() == 1);
   write_parts(transaction, 7);
@@ -79,7 +79,7 @@ TEST_CASE(
 TEST_CASE(
     "transaction: given up, it leaves nothing but a spent number",
     "[store]") {
-  Place place;
+  TransactionPlace place;
   {
     Transaction transaction(*place.writer, 100);
     write_parts(transaction, 1);
@@ -92,7 +92,7 @@ TEST_CASE(
 TEST_CASE(
     "transaction: a staging that cannot be removed is swept",
     "[store][fault]") {
-  Place place;
+  TransactionPlace place;
   {
     Transaction transaction(*place.writer, 100);
     write_parts(transaction, 1);
@@ -112,7 +112,7 @@ TEST_CASE(
 TEST_CASE(
     "transaction: space is looked at before anything is made",
     "[store]") {
-  Place place;
+  TransactionPlace place;
   const std::uint64_t mib = std::uint64_t{1} << 20;
   place.disk->set_capacity(100 * mib);
   const auto refused = error_of([&] { Transaction(*place.writer, 90 * mib); });
@@ -129,7 +129,7 @@ TEST_CASE(
 TEST_CASE(
     "transaction: a file system that does not know its space is used",
     "[store][fault]") {
-  Place place;
+  TransactionPlace place;
   SECTION("an error") {
     place.files.plan(Fault::error(ENOSYS).on({Operation::space}).for_ever());
     CHECK(save(*place.writer, 1).sequence == 1);
@@ -180,7 +180,7 @@ TEST_CASE(
 TEST_CASE(
     "transaction: paths are files, at most one directory deep",
     "[store]") {
-  Place place;
+  TransactionPlace place;
   Transaction transaction(*place.writer, 100);
   const std::string path = GENERATE(
       as<std::string>(),
@@ -205,7 +205,7 @@ TEST_CASE(
 }
 
 TEST_CASE("transaction: a path is taken once, on disk too", "[store]") {
-  Place place;
+  TransactionPlace place;
   Transaction transaction(*place.writer, 100);
   transaction.write_part("d/a", 0, {1}, write_x);
   transaction.write_part("b.zst", 0, {}, write_x);
@@ -222,7 +222,7 @@ TEST_CASE("transaction: a path is taken once, on disk too", "[store]") {
 }
 
 TEST_CASE("transaction: after a failure nothing can be committed", "[store]") {
-  Place place;
+  TransactionPlace place;
   Transaction transaction(*place.writer, 100);
   transaction.write_part("a", 0, {}, write_x);
   CHECK_THROWS_AS(
@@ -239,7 +239,7 @@ TEST_CASE("transaction: after a failure nothing can be committed", "[store]") {
 }
 
 TEST_CASE("transaction: commits once", "[store]") {
-  Place place;
+  TransactionPlace place;
   Transaction transaction(*place.writer, 100);
   transaction.commit(manifest_for(1, random_id()));
   const std::string refused = "invalid_argument";
@@ -253,7 +253,7 @@ TEST_CASE("transaction: commits once", "[store]") {
 TEST_CASE(
     "transaction: what no reader would take is not committed",
     "[store]") {
-  Place place;
+  TransactionPlace place;
   {
     Transaction transaction(*place.writer, 100);
     Manifest manifest = manifest_for(1, random_id());
@@ -276,7 +276,7 @@ TEST_CASE(
 TEST_CASE(
     "transaction: steps 6 and 7 failed, it is unconfirmed",
     "[store][fault]") {
-  Place place;
+  TransactionPlace place;
   save(*place.writer, 10);
   const std::size_t mark = place.writer->mark().committed;
   Transaction transaction(*place.writer, 100);
@@ -300,7 +300,7 @@ TEST_CASE(
 }
 
 TEST_CASE("transaction: the steps come in their order", "[store]") {
-  Place place;
+  TransactionPlace place;
   place.files.clear_log();
   save(*place.writer, 10);
   std::vector<std::string> order;
@@ -349,7 +349,7 @@ TEST_CASE("transaction: the steps come in their order", "[store]") {
 }
 
 TEST_CASE("transaction: another writer's name stops step 5", "[store]") {
-  Place place;
+  TransactionPlace place;
   Transaction transaction(*place.writer, 100);
   write_parts(transaction, 1);
   place.disk->make_directory(in_run("ckpt-000002-step-1"));
@@ -367,7 +367,7 @@ TEST_CASE("transaction: a name that took its number stops step 5", "[store]") {
       ".trash-000002-ab",
       ".bad-000002-ab");
   CAPTURE(name);
-  Place place;
+  TransactionPlace place;
   save(*place.writer, 10);
   Transaction transaction(*place.writer, 100);
   REQUIRE(transaction.sequence() == 2);

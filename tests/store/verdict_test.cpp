@@ -12,14 +12,14 @@ using holdfast::testing::Operations;
 
 namespace {
 
-struct Place {
+struct VerdictPlace {
   std::shared_ptr<MemoryFileSystem> disk = std::make_shared<MemoryFileSystem>();
   FaultFileSystem files{disk};
   ManualClock clock;
   std::shared_ptr<Directory> root = open_run(files);
   CheckpointName name;
 
-  Place() {
+  VerdictPlace() {
     Writer writer(root, clock, 0);
     name = as_name(save(writer, 10));
   }
@@ -54,7 +54,7 @@ const char* const kModel = "model/model.safetensors";
 } // namespace
 
 TEST_CASE("verdict: valid, without a word and without a write", "[store]") {
-  Place place;
+  VerdictPlace place;
   place.files.clear_log();
   const Judgement judged =
       place.judged(GENERATE(VerifyLevel::quick, VerifyLevel::full));
@@ -72,7 +72,7 @@ TEST_CASE("verdict: valid, without a word and without a write", "[store]") {
 }
 
 TEST_CASE("verdict: incomplete where something is missing", "[store]") {
-  Place place;
+  VerdictPlace place;
   bool with_manifest = true;
   const VerifyLevel level = GENERATE(VerifyLevel::quick, VerifyLevel::full);
   SECTION("a part") {
@@ -111,7 +111,7 @@ TEST_CASE("verdict: incomplete where something is missing", "[store]") {
 TEST_CASE(
     "verdict: damaged where every read finds the same wrong bytes",
     "[store]") {
-  Place place;
+  VerdictPlace place;
   const std::string part = GENERATE(
       as<std::string>(),
       "model/model.safetensors",
@@ -138,7 +138,7 @@ TEST_CASE(
 }
 
 TEST_CASE("verdict: every flipped bit of a manifest", "[store]") {
-  Place place;
+  VerdictPlace place;
   const std::string file = place.path(kManifestName);
   const std::size_t bits = place.disk->read_text(file).size() * 8;
   for (std::size_t bit = 0; bit < bits; ++bit) {
@@ -153,7 +153,7 @@ TEST_CASE("verdict: every flipped bit of a manifest", "[store]") {
 }
 
 TEST_CASE("verdict: a manifest of every other length is damaged", "[store]") {
-  Place place;
+  VerdictPlace place;
   const std::string file = place.path(kManifestName);
   const Bytes whole = place.disk->read_file(file);
   for (std::size_t size = 0; size < whole.size(); size += 7) {
@@ -166,7 +166,7 @@ TEST_CASE("verdict: a manifest of every other length is damaged", "[store]") {
 }
 
 TEST_CASE("verdict: unstable where two reads differ", "[store][fault]") {
-  Place place;
+  VerdictPlace place;
   const bool lasting = GENERATE(true, false);
   CAPTURE(lasting);
   const std::string file = GENERATE(
@@ -187,7 +187,7 @@ TEST_CASE("verdict: unstable where two reads differ", "[store][fault]") {
 TEST_CASE(
     "verdict: a system error that goes away is nobody's fault",
     "[store][fault]") {
-  Place place;
+  VerdictPlace place;
   const int system_error = GENERATE(EIO, EACCES, ESTALE, ENOMEM);
   CAPTURE(system_error);
   for (std::uint64_t n = 1; n <= 12; ++n) {
@@ -200,7 +200,7 @@ TEST_CASE(
 }
 
 TEST_CASE("verdict: unreadable where it stays", "[store][fault]") {
-  Place place;
+  VerdictPlace place;
   const int system_error = GENERATE(EIO, EACCES, ESTALE);
   CAPTURE(system_error);
   const std::string file =
@@ -223,7 +223,7 @@ TEST_CASE("verdict: unreadable where it stays", "[store][fault]") {
 TEST_CASE(
     "verdict: a directory that cannot be opened is unreadable",
     "[store][fault]") {
-  Place place;
+  VerdictPlace place;
   place.files.plan(
       Fault::error(EACCES).on({Operation::open_directory}).for_ever());
   const Judgement judged = place.judged();
@@ -233,7 +233,7 @@ TEST_CASE(
 }
 
 TEST_CASE("verdict: foreign where manifest and name disagree", "[store]") {
-  Place place;
+  VerdictPlace place;
   const std::string other =
       GENERATE(as<std::string>(), "ckpt-000002-step-10", "ckpt-000001-step-11");
   CAPTURE(other);
@@ -248,7 +248,7 @@ TEST_CASE("verdict: foreign where manifest and name disagree", "[store]") {
 }
 
 TEST_CASE("verdict: unsupported is not passed over", "[store]") {
-  Place place;
+  VerdictPlace place;
   SECTION("a newer major") {
     place.rewrite_manifest(
         [](std::string& text) { replace(text, "\"major\":1", "\"major\":2"); });
@@ -265,7 +265,7 @@ TEST_CASE("verdict: unsupported is not passed over", "[store]") {
 }
 
 TEST_CASE("verdict: an intact text that is no manifest is damaged", "[store]") {
-  Place place;
+  VerdictPlace place;
   place.rewrite_manifest([](std::string& text) { text = "{\"a\":1"; });
   const Judgement judged = place.judged(VerifyLevel::quick);
   CHECK(judged.verdict == Verdict::damaged);

@@ -15,7 +15,7 @@ using holdfast::testing::Operations;
 
 namespace {
 
-struct Place {
+struct WriterPlace {
   std::shared_ptr<MemoryFileSystem> disk = std::make_shared<MemoryFileSystem>();
   FaultFileSystem files{disk};
   std::shared_ptr<Directory> root = open_run(files);
@@ -45,7 +45,7 @@ std::size_t line_of_log(
 } // namespace
 
 TEST_CASE("writer: sweeps what others left, and nothing else", "[store]") {
-  Place place;
+  WriterPlace place;
   const CheckpointName kept = as_name(save(*place.writer, 10));
   place.writer.reset();
   place.disk->write_file(
@@ -78,7 +78,7 @@ TEST_CASE("writer: sweeps what others left, and nothing else", "[store]") {
 TEST_CASE(
     "writer: numbers are in LOCK before their names are swept",
     "[store]") {
-  Place place;
+  WriterPlace place;
   place.writer.reset();
   place.disk->make_directory(in_run(".staging-000007"));
   place.files.clear_log();
@@ -99,7 +99,7 @@ TEST_CASE(
 TEST_CASE(
     "writer: a directory that cannot be swept can be written",
     "[store][fault]") {
-  Place place;
+  WriterPlace place;
   place.writer.reset();
   place.disk->write_file(in_run(".staging-000007/x"), ByteView());
   place.files.plan(Fault::error(EROFS)
@@ -121,7 +121,7 @@ TEST_CASE(
 TEST_CASE(
     "writer: left-overs go where renames are impossible",
     "[store][fault]") {
-  Place place;
+  WriterPlace place;
   place.writer.reset();
   place.disk->write_file(in_run(".staging-000007/MANIFEST.json"), ByteView());
   place.disk->write_file(in_run(".staging-000007/x"), ByteView());
@@ -132,7 +132,7 @@ TEST_CASE(
 }
 
 TEST_CASE("writer: a number is given out once", "[store]") {
-  Place place;
+  WriterPlace place;
   CHECK(place.writer->claim_number([](std::uint64_t) {}) == 1);
   CHECK(code_of([&] {
           (void)place.writer->claim_number(
@@ -163,7 +163,7 @@ TEST_CASE("writer: a number is given out once", "[store]") {
 }
 
 TEST_CASE("writer: LOCK remembers numbers whose names are gone", "[store]") {
-  Place place;
+  WriterPlace place;
   save(*place.writer, 10);
   const CheckpointName second = as_name(save(*place.writer, 20));
   place.writer->record_used(5);
@@ -178,7 +178,7 @@ TEST_CASE("writer: LOCK remembers numbers whose names are gone", "[store]") {
 TEST_CASE(
     "writer: an unconfirmed checkpoint's number is kept when it goes",
     "[store][fault]") {
-  Place place;
+  WriterPlace place;
   save(*place.writer, 10);
   place.files.plan(Fault::error(EIO).on({Operation::sync_lock}));
   CHECK(code_of([&] { (void)save(*place.writer, 20); }) == "io_error");
@@ -199,7 +199,7 @@ TEST_CASE(
 }
 
 TEST_CASE("fence: a foreign name with a higher number is the end", "[store]") {
-  Place place;
+  WriterPlace place;
   save(*place.writer, 10);
   const std::string name = GENERATE(
       as<std::string>(),
@@ -250,7 +250,7 @@ TEST_CASE(
 }
 
 TEST_CASE("line: begun, it is durable and has its number", "[store]") {
-  Place place;
+  WriterPlace place;
   CHECK_FALSE(place.writer->asked_line());
   save(*place.writer, 10);
   const Line line = place.writer->begin_line(1, "warm-restart");
@@ -272,7 +272,7 @@ TEST_CASE("line: begun, it is durable and has its number", "[store]") {
 }
 
 TEST_CASE("line: the newest one counts", "[store]") {
-  Place place;
+  WriterPlace place;
   place.writer->begin_line(0, "a");
   place.writer->begin_line(0, "");
   REQUIRE(place.writer->asked_line());
@@ -283,7 +283,7 @@ TEST_CASE("line: the newest one counts", "[store]") {
 TEST_CASE(
     "line: a rollback goes on with the one that was asked for",
     "[store]") {
-  Place place;
+  WriterPlace place;
   save(*place.writer, 10);
   place.writer->begin_line(1, "", true);
   CHECK_FALSE(place.writer->asked_line());
@@ -298,7 +298,7 @@ TEST_CASE(
 }
 
 TEST_CASE("line: tag and origin are checked", "[store]") {
-  Place place;
+  WriterPlace place;
   const std::string refused = "invalid_argument";
   CHECK(code_of([&] { place.writer->begin_line(0, "A tag"); }) == refused);
   CHECK(code_of([&] { place.writer->begin_line(1, "x"); }) == refused);
@@ -308,7 +308,7 @@ TEST_CASE("line: tag and origin are checked", "[store]") {
 TEST_CASE(
     "line: a damaged file is an error, never a line without a tag",
     "[store]") {
-  Place place;
+  WriterPlace place;
   place.writer->begin_line(0, "anew");
   const std::string name = in_run("line-000001-from-000000");
   const std::size_t bits = place.disk->read_text(name).size() * 8;
@@ -327,7 +327,7 @@ TEST_CASE(
 }
 
 TEST_CASE("line: a file that contradicts its name is foreign", "[store]") {
-  Place place;
+  WriterPlace place;
   place.writer->begin_line(0, "anew");
   place.disk->move(
       in_run("line-000001-from-000000"), in_run("line-000003-from-000001"));
@@ -337,7 +337,7 @@ TEST_CASE("line: a file that contradicts its name is foreign", "[store]") {
 TEST_CASE(
     "quarantine: moved, with the reason, and its number kept",
     "[store]") {
-  Place place;
+  WriterPlace place;
   const CheckpointName name = as_name(save(*place.writer, 10));
   place.writer->quarantine(name, "a flipped bit");
   const Catalog catalog = scan(*place.root);
@@ -356,7 +356,7 @@ TEST_CASE(
 }
 
 TEST_CASE("quarantine: what cannot be renamed stays", "[store][fault]") {
-  Place place;
+  WriterPlace place;
   const CheckpointName name = as_name(save(*place.writer, 10));
   place.files.plan(Fault::error(ENOSPC).on({Operation::rename}));
   CHECK(code_of([&] { place.writer->quarantine(name, "x"); }) == "no error");
@@ -367,7 +367,7 @@ TEST_CASE("quarantine: what cannot be renamed stays", "[store][fault]") {
 }
 
 TEST_CASE("remove: renamed, synced, and only then deleted", "[store]") {
-  Place place;
+  WriterPlace place;
   const CheckpointName name = as_name(save(*place.writer, 10));
   place.files.clear_log();
   place.writer->remove(name);
@@ -384,7 +384,7 @@ TEST_CASE("remove: renamed, synced, and only then deleted", "[store]") {
 TEST_CASE(
     "remove: where the rename fails the manifest goes first",
     "[store][fault]") {
-  Place place;
+  WriterPlace place;
   const CheckpointName name = as_name(save(*place.writer, 10));
   place.files.plan(
       Fault::error(GENERATE(EXDEV, ENOSPC)).on({Operation::rename}).for_ever());
@@ -415,7 +415,7 @@ TEST_CASE(
 }
 
 TEST_CASE("remove: one that is read stays", "[store]") {
-  Place place;
+  WriterPlace place;
   const CheckpointName name = as_name(save(*place.writer, 10));
   CHECK_FALSE(place.writer->is_being_read(name));
   auto reader = place.root->open_directory(name.name)->open_file(kManifestName);
@@ -435,7 +435,7 @@ TEST_CASE("remove: one that is read stays", "[store]") {
 TEST_CASE(
     "writer: LATEST points to the newest, and its errors do not matter",
     "[store][fault]") {
-  Place place;
+  WriterPlace place;
   save(*place.writer, 10);
   CHECK(place.disk->read_link(in_run("LATEST")) == "ckpt-000001-step-10");
   save(*place.writer, 20);

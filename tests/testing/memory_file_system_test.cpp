@@ -29,7 +29,7 @@ using Paths = std::vector<std::string>;
 using Sectors = LossPattern::Sectors;
 using RenameTear = LossPattern::RenameTear;
 
-ByteView view(const std::string& text) {
+ByteView bytes_in(const std::string& text) {
   return ByteView(std::string_view(text));
 }
 
@@ -39,7 +39,7 @@ void leave_file(
     const std::string& name,
     const std::string& text) {
   const auto file = directory.create_file(name);
-  file->write(view(text));
+  file->write(bytes_in(text));
   file->close();
 }
 
@@ -349,7 +349,7 @@ struct Protocol {
       const std::string& text,
       bool sync) {
     const auto file = directory.create_file(name);
-    file->write(view(text));
+    file->write(bytes_in(text));
     if (sync) {
       file->sync();
     }
@@ -586,7 +586,7 @@ TEST_CASE("memory file system: handles die with the power", "[testing]") {
   CHECK(code_of([&] { (void)root->space(); }) == dead);
   CHECK(code_of([&] { (void)root->identity(); }) == dead);
   CHECK(code_of([&] { (void)inner->list(); }) == dead);
-  CHECK(code_of([&] { writable->write(view("x")); }) == dead);
+  CHECK(code_of([&] { writable->write(bytes_in("x")); }) == dead);
   CHECK(code_of([&] { writable->reserve(1); }) == dead);
   CHECK(code_of([&] { writable->sync(); }) == dead);
   CHECK(code_of([&] { writable->close(); }) == dead);
@@ -622,12 +622,12 @@ TEST_CASE("memory file system: a snapshot is a disk of its own", "[testing]") {
   MemoryFileSystem disk;
   const auto root = disk.open_root("r", Create::yes);
   auto file = root->create_file("f");
-  file->write(view("one"));
+  file->write(bytes_in("one"));
   const auto lock = root->open_lock_file("LOCK");
   REQUIRE(lock->try_lock() == LockResult::acquired);
 
   const auto copy = disk.snapshot();
-  file->write(view(" two"));
+  file->write(bytes_in(" two"));
   put_file(*root, "g", "later");
   CHECK(copy->read_text("r/f") == "one");
   CHECK_FALSE(copy->exists("r/g"));
@@ -644,7 +644,7 @@ TEST_CASE("memory file system: a snapshot is a disk of its own", "[testing]") {
 
   copy->cut_power(LossPattern::all_lost());
   CHECK(disk.read_text("r/f") == "one two");
-  file->write(view("!")); // The other disk's power is not ours.
+  file->write(bytes_in("!")); // The other disk's power is not ours.
 }
 
 TEST_CASE("memory file system: a full disk", "[testing]") {
@@ -656,10 +656,10 @@ TEST_CASE("memory file system: a full disk", "[testing]") {
 
   SECTION("a write writes what fits") {
     auto file = root->create_file("f");
-    file->write(view(std::string(900, 'a')));
+    file->write(bytes_in(std::string(900, 'a')));
     CHECK(root->space().available_bytes == 100);
     const auto error =
-        test::error_of([&] { file->write(view(std::string(200, 'b'))); });
+        test::error_of([&] { file->write(bytes_in(std::string(200, 'b'))); });
     REQUIRE(error);
     CHECK(error->code() == ErrorCode::no_space);
     CHECK(error->system_error() == ENOSPC);
@@ -688,12 +688,12 @@ TEST_CASE("memory file system: a full disk", "[testing]") {
     auto second = root->create_file("g");
     CHECK(code_of([&] { second->reserve(401); }) == "no_space");
     second->reserve(400);
-    first->write(view(std::string(600, 'a')));
-    CHECK(code_of([&] { first->write(view("b")); }) == "no_space");
-    second->write(view("short"));
+    first->write(bytes_in(std::string(600, 'a')));
+    CHECK(code_of([&] { first->write(bytes_in("b")); }) == "no_space");
+    second->write(bytes_in("short"));
     second->close();
     CHECK(root->space().available_bytes == 395);
-    first->write(view("b"));
+    first->write(bytes_in("b"));
     CHECK(root->space().available_bytes == 394);
   }
   SECTION("names run out too") {
@@ -716,7 +716,7 @@ TEST_CASE("memory file system: roots and links on the way", "[testing]") {
       code_of([&] { (void)disk.open_root("a/b", Create::no); }) == "not_found");
   const auto root = disk.open_root("/a/b", Create::yes);
   CHECK(disk.pending_operations() == 0); // Made durable.
-  disk.write_file("a/file", view("x"));
+  disk.write_file("a/file", bytes_in("x"));
   disk.make_symlink("home", "a");
   disk.make_symlink("a/up", "../home/b");
   disk.make_symlink("a/absolute", "/a/b");
@@ -743,8 +743,8 @@ TEST_CASE("memory file system: roots and links on the way", "[testing]") {
 TEST_CASE("memory file system: helpers damage for good", "[testing]") {
   MemoryFileSystem disk;
   const auto root = disk.open_root("r", Create::yes);
-  disk.write_file("r/d/f", view("abc"));
-  disk.write_file("r/g", view("xyz"));
+  disk.write_file("r/d/f", bytes_in("abc"));
+  disk.write_file("r/g", bytes_in("xyz"));
   const auto lost = [&] {
     return after(disk, LossPattern::all_lost());
   };
@@ -757,7 +757,7 @@ TEST_CASE("memory file system: helpers damage for good", "[testing]") {
     CHECK(lost()->read_text("r/d/f") == "a");
     disk.truncate("r/d/f", 3);
     CHECK(lost()->read_text("r/d/f") == std::string("a\0\0", 3));
-    disk.write_file("r/d/f", view("new"));
+    disk.write_file("r/d/f", bytes_in("new"));
     CHECK(lost()->read_text("r/d/f") == "new");
   }
   SECTION("names") {

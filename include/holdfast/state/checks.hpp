@@ -57,11 +57,11 @@ class ReplaceRestore final : public Restore {
   ReplaceRestore(T& live, T fresh) : live_(live), fresh_(std::move(fresh)) {}
 
   void apply(const std::vector<const std::byte*>&) override {
-    std::swap(live_, fresh_);
+    exchange();
   }
   void undo() noexcept override {
     try {
-      std::swap(live_, fresh_);
+      exchange();
     } catch (...) {
       // The type's own assignment fails; nothing is left to try.
     }
@@ -72,6 +72,14 @@ class ReplaceRestore final : public Restore {
       std::is_nothrow_move_constructible_v<T>;
 
  private:
+  /// By the type's own assignment: what std::swap is for a std::array depends
+  /// on what was included before this file.
+  void exchange() {
+    T before = std::move(live_);
+    live_ = std::move(fresh_);
+    fresh_ = std::move(before);
+  }
+
   T& live_;
   T fresh_;
 };
