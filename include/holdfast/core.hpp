@@ -13,8 +13,10 @@
 #include <holdfast/engine/manager.hpp>
 #include <holdfast/engine/options.hpp>
 #include <holdfast/engine/report.hpp>
+#include <holdfast/engine/retention_plan.hpp>
 #include <holdfast/engine/save_handle.hpp>
 #include <holdfast/state/adapter.hpp>
 #include <holdfast/state/builtin.hpp>
 #include <holdfast/state/data_loader.hpp>
 #include <holdfast/state/extra_state.hpp>
+#include <holdfast/store/read_lease.hpp>

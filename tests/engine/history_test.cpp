@@ -61,7 +61,7 @@ TEST_CASE("history: as retention sees it", "[history]") {
   history.set_run(run_of(disk, 1));
   history.mark_valid(2);
   history.set_resumed_from(1);
-  const std::vector<RetentionEntry> entries = history.entries();
+  const std::vector<RetentionEntry> entries = history.entries(history.list());
   REQUIRE(entries.size() == 3);
   for (std::size_t i = 0; i < 3; ++i) {
     CHECK(entries[i].sequence == i + 1);

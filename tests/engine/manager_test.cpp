@@ -234,9 +234,10 @@ TEST_CASE(
   run.manager.resume();
   // The plan changes nothing and says why.
   std::string plan;
-  for (const RetentionDecision& decision : run.manager.plan()) {
-    plan += std::to_string(decision.sequence) + (decision.keep ? "+" : "-");
-    CHECK_FALSE(decision.reasons.empty());
+  for (const PlannedCheckpoint& planned : run.manager.plan().checkpoints) {
+    plan += std::to_string(planned.checkpoint.sequence) +
+        (planned.keep ? "+" : "-");
+    CHECK_FALSE(planned.reasons.empty());
   }
   // Only one has been verified by this process: nothing may go.
   CHECK(plan == "3+4+");
@@ -267,8 +268,9 @@ TEST_CASE(
   run.manager.save();
   CHECK(disk->exists(checkpoint_path(1)));
   CHECK(run.manager.list().size() == 3);
-  CHECK(run.manager.plan().front().keep);
-  CHECK_THAT(run.manager.plan().front().reasons.front(), contains("read"));
+  const PlannedCheckpoint oldest = run.manager.plan().checkpoints.front();
+  CHECK(oldest.keep);
+  CHECK(oldest.reasons == std::vector<std::string>{"being read"});
   reader.reset();
   run.manager.save();
   CHECK_FALSE(disk->exists(checkpoint_path(1)));

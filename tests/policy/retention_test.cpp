@@ -1,80 +1,19 @@
-#include "policy_support.hpp"
+#include "retention_support.hpp"
 
 #include <support/catch.hpp>
-#include <support/random.hpp>
-
-#include <holdfast/policy/retention.hpp>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
-#include <map>
-#include <optional>
-#include <random>
-#include <set>
-#include <sstream>
 #include <string>
-#include <utility>
 #include <vector>
 
 using namespace holdfast;
-using test::code_of;
-using test::kInfinity;
-using test::kNan;
-using test::seconds;
+using namespace holdfast::test;
 
 namespace {
-
-constexpr double kMinute = 60;
-constexpr double kHour = 3600;
-constexpr double kDay = 86400;
-
-using Entries = std::vector<RetentionEntry>;
-using Sequences = std::vector<std::uint64_t>;
-
-RetentionEntry entry(
-    std::uint64_t sequence,
-    double wall_time = 0,
-    const Metrics& metrics = {}) {
-  RetentionEntry made;
-  made.sequence = sequence;
-  made.wall_time = wall_time;
-  made.metrics = metrics;
-  made.valid = true;
-  return made;
-}
-
-/// Sequences 1 to `count`, one a second.
-Entries history(std::uint64_t count) {
-  Entries entries;
-  for (std::uint64_t i = 1; i <= count; ++i) {
-    entries.push_back(entry(i, static_cast<double>(i)));
-  }
-  return entries;
-}
-
-RetentionRules keep_last(std::size_t count) {
-  RetentionRules rules;
-  rules.last = count;
-  return rules;
-}
-
-Sequences kept(
-    const Entries& entries,
-    double now,
-    const RetentionRules& rules) {
-  Sequences sequences;
-  for (const RetentionDecision& d : plan_retention(entries, now, rules)) {
-    if (d.keep) {
-      sequences.push_back(d.sequence);
-    }
-  }
-  return sequences;
-}
 
 std::vector<std::string> reasons(
     const Entries& entries,
@@ -241,6 +180,101 @@ TEST_CASE(
   rules.best = {{"loss", Best::lowest, 1}};
   CHECK(kept(entries, 100, rules) == Sequences{2, 3, 4, 5});
   CHECK(reasons(entries, 100, rules, 2) == Texts{"best valid loss (2)"});
+}
+
+TEST_CASE("retention: one for every so many steps, for ever", "[policy]") {
+  Entries entries;
+  std::uint64_t sequence = 0;
+  for (const std::int64_t step :
+       {300, 600, 900, 1200, 1500, 2000, 2300, 5100, 5400, 5700, 5999}) {
+    entries.push_back(entry(++sequence));
+    entries.back().step = step;
+    entries.back().epoch = step / 2000;
+  }
+  RetentionRules rules;
+  rules.every = {{KeepEvery::Unit::steps, 1000}};
+  // 1200 stands for 1000, 5100 for 3000 to 5000.
+  CHECK(kept(entries, 0, rules) == Sequences{4, 6, 8, 10, 11});
+  CHECK(
+      reasons(entries, 0, rules, 3) ==
+      Texts{"every 1000 steps: before the first of them"});
+  CHECK(reasons(entries, 0, rules, 4) == Texts{"every 1000 steps"});
+  CHECK(
+      reasons(entries, 0, rules, 5) ==
+      Texts{"every 1000 steps: 000004 is the first"});
+  rules.every.push_back({KeepEvery::Unit::epochs, 2});
+  CHECK(kept(entries, 0, rules) == Sequences{4, 6, 8, 10, 11});
+  rules.every = {{KeepEvery::Unit::epochs, 1}};
+  CHECK(kept(entries, 0, rules) == Sequences{6, 8, 10, 11});
+  CHECK(reasons(entries, 0, rules, 6) == Texts{"every 1 epochs"});
+  rules.every = {{KeepEvery::Unit::steps, 10'000}};
+  CHECK(kept(entries, 0, rules) == Sequences{10, 11});
+}
+
+TEST_CASE("retention: a total drops the lowest ranked", "[policy][P7]") {
+  Entries entries = history(10);
+  for (RetentionEntry& e : entries) {
+    e.bytes = 100;
+    e.step = static_cast<std::int64_t>(e.sequence);
+  }
+  RetentionRules rules;
+  SECTION("without another rule, the oldest first") {
+    rules.total_bytes = 400;
+    CHECK(kept(entries, 0, rules) == Sequences{7, 8, 9, 10});
+    rules.total_bytes = 499;
+    CHECK(kept(entries, 0, rules) == Sequences{7, 8, 9, 10});
+    CHECK(
+        reasons(entries, 0, rules, 6) ==
+        Texts{"beyond 499 bytes in all (no rule drops any)"});
+    rules.total_bytes = 1000;
+    CHECK(kept(entries, 0, rules).size() == 10);
+  }
+  SECTION("what no rule holds goes whatever the total") {
+    rules = keep_last(3);
+    rules.total_bytes = 1'000'000;
+    CHECK(kept(entries, 0, rules) == Sequences{8, 9, 10});
+  }
+  SECTION("what only rules of time and position hold goes first") {
+    rules = keep_last(4);
+    rules.every = {{KeepEvery::Unit::steps, 2}};
+    CHECK(kept(entries, 0, rules) == Sequences{2, 4, 6, 7, 8, 9, 10});
+    rules.total_bytes = 500;
+    CHECK(kept(entries, 0, rules) == Sequences{6, 7, 8, 9, 10});
+    CHECK(
+        reasons(entries, 0, rules, 4) ==
+        Texts{
+            "beyond 500 bytes in all (every 2 steps)",
+            "older than the last 4 (from 000007)"});
+    rules.total_bytes = 300;
+    CHECK(kept(entries, 0, rules) == Sequences{8, 9, 10});
+    CHECK(
+        reasons(entries, 0, rules, 7).front() ==
+        "beyond 300 bytes in all (last 4)");
+  }
+  SECTION("what is protected stays, and counts") {
+    rules.total_bytes = 300;
+    entries[0].pinned = true;
+    entries[0].pin_label = "figure 3";
+    CHECK(kept(entries, 0, rules) == Sequences{1, 9, 10});
+    CHECK(
+        reasons(entries, 0, rules, 1) ==
+        Texts{"no rule drops any", "pinned: figure 3"});
+    rules.total_bytes = 1;
+    CHECK(kept(entries, 0, rules) == Sequences{1, 9, 10});
+    rules.best = {{"loss", Best::lowest, 3}};
+    entries[2].metrics = {{"loss", 1}};
+    entries[3].metrics = {{"loss", 2}};
+    CHECK(kept(entries, 0, rules) == Sequences{1, 3, 9, 10});
+    CHECK(
+        reasons(entries, 0, rules, 4) ==
+        Texts{"beyond 1 byte in all (rank 2 of the best 3 loss (2))"});
+  }
+  SECTION("sizes that do not fit 64 bits") {
+    rules.total_bytes = ~std::uint64_t{0};
+    CHECK(kept(entries, 0, rules).size() == 10);
+    entries[5].bytes = ~std::uint64_t{0};
+    CHECK(kept(entries, 0, rules) == Sequences{7, 8, 9, 10});
+  }
 }
 
 TEST_CASE("retention: the first of each hour and day", "[policy]") {
@@ -425,6 +459,14 @@ TEST_CASE("retention: rules that make no sense are refused", "[policy]") {
   CHECK(code(rules) == refused);
   rules.best = {{"loss", Best::lowest, 0}};
   CHECK(code(rules) == refused);
+  for (const std::int64_t bad : {0, -1}) {
+    rules = {};
+    rules.every = {{KeepEvery::Unit::steps, 5}, {KeepEvery::Unit::epochs, bad}};
+    CHECK(code(rules) == refused);
+  }
+  rules = {};
+  rules.total_bytes = 0;
+  CHECK(code(rules) == refused);
   for (const double bad : {0.0, -1.0, kNan, kInfinity}) {
     rules = {};
     rules.per = {{seconds(kDay)}, {seconds(bad)}};
@@ -437,8 +479,10 @@ TEST_CASE("retention: rules that make no sense are refused", "[policy]") {
   }
   rules = keep_last(1);
   rules.best = {{"loss", Best::lowest, 1}};
+  rules.every = {{KeepEvery::Unit::steps, 1}};
   rules.per = {{seconds(0.5)}};
   rules.younger = KeepYounger{seconds(0), 0};
+  rules.total_bytes = 1;
   CHECK(code(rules) == "no error");
 }
 
@@ -492,418 +536,4 @@ TEST_CASE("retention: a year of hourly and daily ones at once", "[policy]") {
   expected.push_back(entries.size() - 1);
   expected.push_back(entries.size());
   CHECK(kept(entries, start + 366 * kDay, rules) == expected);
-}
-
-namespace {
-
-/// The same contract once more, entry by entry and in quadratic time.
-class Oracle {
- public:
-  Oracle(const Entries& all, double now, const RetentionRules& rules)
-      : all_(all), now_(now), rules_(rules) {}
-
-  bool keeps(const RetentionEntry& e) const {
-    return is_double(e) || protects(e) || rules_keep(e);
-  }
-
-  bool protects(const RetentionEntry& e) const {
-    int valid = 0;
-    int newer_valid = 0;
-    for (const RetentionEntry& f : all_) {
-      if (f.valid && !is_double(f)) {
-        ++valid;
-        newer_valid += f.sequence > e.sequence ? 1 : 0;
-      }
-    }
-    if (valid < 2 || e.resumed_from || e.line_origin || e.pinned ||
-        e.being_read || (e.valid && newer_valid < 2)) {
-      return true;
-    }
-    for (const KeepBest& rule : rules_.best) {
-      if (outranked(e, rule, false) == 0 ||
-          (e.valid && outranked(e, rule, true) == 0)) {
-        return true;
-      }
-    }
-    return false;
-  }
-
- private:
-  bool is_double(const RetentionEntry& e) const {
-    int count = 0;
-    for (const RetentionEntry& f : all_) {
-      count += f.sequence == e.sequence ? 1 : 0;
-    }
-    return count > 1;
-  }
-
-  static std::optional<double> score(
-      const RetentionEntry& e,
-      const KeepBest& rule) {
-    const auto found = e.metrics.values().find(rule.metric);
-    if (found == e.metrics.values().end() || std::isnan(found->second)) {
-      return std::nullopt;
-    }
-    const double high =
-        rule.best == Best::highest ? found->second : -found->second;
-    return high == -kInfinity ? std::nullopt : std::optional<double>(high);
-  }
-
-  /// How many (valid) ones come before `e`; very many if it does not rank.
-  std::size_t outranked(
-      const RetentionEntry& e,
-      const KeepBest& rule,
-      bool only_valid) const {
-    const auto own = score(e, rule);
-    if (!own) {
-      return 1'000'000;
-    }
-    std::size_t count = 0;
-    for (const RetentionEntry& f : all_) {
-      const auto other = score(f, rule);
-      if (other && !is_double(f) && (f.valid || !only_valid) &&
-          (*other > *own || (*other == *own && f.sequence < e.sequence))) {
-        ++count;
-      }
-    }
-    return count;
-  }
-
-  std::size_t newer(const RetentionEntry& e) const {
-    std::size_t count = 0;
-    for (const RetentionEntry& f : all_) {
-      count += !is_double(f) && f.sequence > e.sequence ? 1 : 0;
-    }
-    return count;
-  }
-
-  double corrected_time(const RetentionEntry& e) const {
-    if (std::isfinite(e.wall_time) && e.wall_time <= now_) {
-      return e.wall_time;
-    }
-    double least = kInfinity;
-    for (const RetentionEntry& f : all_) {
-      if (!is_double(f) && f.sequence >= e.sequence &&
-          std::isfinite(f.wall_time)) {
-        least = std::min(least, f.wall_time);
-      }
-    }
-    return least;
-  }
-
-  bool rules_keep(const RetentionEntry& e) const {
-    if (!rules_.last && rules_.best.empty() && rules_.per.empty() &&
-        !rules_.younger) {
-      return true;
-    }
-    if (rules_.last && newer(e) < *rules_.last) {
-      return true;
-    }
-    for (const KeepBest& rule : rules_.best) {
-      if (outranked(e, rule, false) < rule.count) {
-        return true;
-      }
-    }
-    for (const KeepPer& rule : rules_.per) {
-      const RetentionEntry* before = nullptr;
-      for (const RetentionEntry& f : all_) {
-        if (!is_double(f) && f.sequence < e.sequence &&
-            std::isfinite(f.wall_time) &&
-            (before == nullptr || f.sequence > before->sequence)) {
-          before = &f;
-        }
-      }
-      const auto bucket = [&](const RetentionEntry& f) {
-        return std::floor(f.wall_time / rule.bucket.count());
-      };
-      if (!std::isfinite(e.wall_time) || before == nullptr ||
-          bucket(*before) != bucket(e)) {
-        return true;
-      }
-    }
-    if (rules_.younger) {
-      if (newer(e) < rules_.younger->floor || !std::isfinite(now_)) {
-        return true;
-      }
-      for (const RetentionEntry& f : all_) {
-        if (is_double(f)) {
-          continue;
-        }
-        if (corrected_time(f) > now_ ||
-            (f.sequence <= e.sequence &&
-             now_ - corrected_time(f) < rules_.younger->age.count())) {
-          return true;
-        }
-      }
-    }
-    return false;
-  }
-
-  const Entries& all_;
-  double now_;
-  const RetentionRules& rules_;
-};
-
-struct Case {
-  Entries entries;
-  double now = 0;
-  RetentionRules rules;
-};
-
-class Generator {
- public:
-  explicit Generator(std::uint64_t seed) : engine_(seed) {}
-
-  std::uint64_t number(std::uint64_t below) {
-    return engine_() % below;
-  }
-  bool one_in(std::uint64_t count) {
-    return number(count) == 0;
-  }
-  std::mt19937_64& engine() {
-    return engine_;
-  }
-
-  Case make() {
-    Case made;
-    const std::uint64_t count = one_in(20) ? number(40) : number(11);
-    const bool steady = one_in(2);
-    const bool finite = !one_in(4);
-    double time = static_cast<double>(number(50));
-    std::uint64_t sequence = 0;
-    for (std::uint64_t i = 0; i < count; ++i) {
-      sequence += one_in(150) ? 0 : 1 + number(3);
-      time += static_cast<double>(number(9));
-      RetentionEntry e = entry(sequence, time);
-      if (!steady && one_in(5)) {
-        e.wall_time += static_cast<double>(number(80)) - 40;
-      }
-      if (!steady && one_in(8)) { // Set for good.
-        time = static_cast<double>(number(100)) - 20;
-      }
-      if (!finite && one_in(6)) {
-        e.wall_time = special();
-      }
-      for (const char* name : {"a", "b"}) {
-        if (!one_in(4)) {
-          e.metrics.set(
-              name, one_in(6) ? special() : static_cast<double>(number(5)) - 2);
-        }
-      }
-      e.valid = !one_in(4);
-      e.resumed_from = one_in(15);
-      e.line_origin = one_in(15);
-      e.pinned = one_in(15);
-      e.being_read = one_in(15);
-      made.entries.push_back(e);
-    }
-    std::shuffle(made.entries.begin(), made.entries.end(), engine_);
-    made.now =
-        one_in(40) ? special() : time + static_cast<double>(number(60)) - 8;
-    for (std::uint64_t i = number(5); i > 0; --i) {
-      add_rule(made.rules);
-    }
-    return made;
-  }
-
-  void add_rule(RetentionRules& rules) {
-    switch (number(4)) {
-      case 0:
-        // Only more, or it would be another rule and not one more.
-        rules.last = std::max<std::size_t>(
-            rules.last.value_or(0), 1 + static_cast<std::size_t>(number(5)));
-        break;
-      case 1:
-        rules.best.push_back(
-            {one_in(2) ? "a" : "b",
-             one_in(2) ? Best::lowest : Best::highest,
-             1 + static_cast<std::size_t>(number(4))});
-        break;
-      case 2:
-        rules.per.push_back({seconds(static_cast<double>(1 + number(20)))});
-        break;
-      default: {
-        KeepYounger younger{
-            seconds(static_cast<double>(number(40))),
-            static_cast<std::size_t>(number(4))};
-        if (rules.younger) {
-          younger.age = std::max(younger.age, rules.younger->age);
-          younger.floor = std::max(younger.floor, rules.younger->floor);
-        }
-        rules.younger = younger;
-      }
-    }
-  }
-
- private:
-  double special() {
-    const std::array<double, 5> palette = {
-        kNan, kInfinity, -kInfinity, -0.0, 1e300};
-    return palette[number(palette.size())];
-  }
-
-  std::mt19937_64 engine_;
-};
-
-std::string describe(const Case& made) {
-  std::ostringstream text;
-  Entries sorted = made.entries;
-  std::sort(
-      sorted.begin(),
-      sorted.end(),
-      [](const RetentionEntry& a, const RetentionEntry& b) {
-        return a.sequence < b.sequence;
-      });
-  for (const RetentionEntry& e : sorted) {
-    text << e.sequence << " at " << e.wall_time << (e.valid ? " valid" : "")
-         << (e.resumed_from ? " resumed" : "")
-         << (e.line_origin ? " origin" : "") << (e.pinned ? " pinned" : "")
-         << (e.being_read ? " read" : "");
-    for (const auto& metric : e.metrics.values()) {
-      text << ' ' << metric.first << '=' << metric.second;
-    }
-    text << '\n';
-  }
-  text << "now " << made.now << '\n';
-  if (made.rules.last) {
-    text << "last " << *made.rules.last << '\n';
-  }
-  for (const KeepBest& rule : made.rules.best) {
-    text << (rule.best == Best::lowest ? "lowest " : "highest ") << rule.count
-         << ' ' << rule.metric << '\n';
-  }
-  for (const KeepPer& rule : made.rules.per) {
-    text << "per " << rule.bucket.count() << '\n';
-  }
-  if (made.rules.younger) {
-    text << "younger " << made.rules.younger->age.count() << " floor "
-         << made.rules.younger->floor << '\n';
-  }
-  return text.str();
-}
-
-bool is_subset(const Sequences& part, const Sequences& whole) {
-  return std::includes(whole.begin(), whole.end(), part.begin(), part.end());
-}
-
-bool has_rule(const RetentionRules& rules) {
-  return rules.last || !rules.best.empty() || !rules.per.empty() ||
-      rules.younger;
-}
-
-/// Each rule on its own.
-std::vector<RetentionRules> single_rules(const RetentionRules& rules) {
-  std::vector<RetentionRules> singles;
-  if (rules.last) {
-    singles.push_back(keep_last(*rules.last));
-  }
-  for (const KeepBest& rule : rules.best) {
-    singles.emplace_back().best = {rule};
-  }
-  for (const KeepPer& rule : rules.per) {
-    singles.emplace_back().per = {rule};
-  }
-  if (rules.younger) {
-    singles.emplace_back().younger = rules.younger;
-  }
-  return singles;
-}
-
-/// The first property that does not hold, or nothing.
-std::string broken_property(const Case& made, Generator& generator) {
-  const auto plan = plan_retention(made.entries, made.now, made.rules);
-  const Sequences left = kept(made.entries, made.now, made.rules);
-  if (plan.size() != made.entries.size()) {
-    return "one decision for each";
-  }
-  for (std::size_t i = 0; i < plan.size(); ++i) {
-    if (plan[i].reasons.empty()) {
-      return "every decision has a reason";
-    }
-    if (i > 0 && plan[i - 1].sequence > plan[i].sequence) {
-      return "in order of sequence";
-    }
-  }
-  const Oracle oracle(made.entries, made.now, made.rules);
-  for (const RetentionEntry& e : made.entries) {
-    const bool is_kept =
-        std::binary_search(left.begin(), left.end(), e.sequence);
-    if (!is_kept && oracle.protects(e)) {
-      return "a protected one is never dropped";
-    }
-    if (is_kept != oracle.keeps(e)) {
-      return "kept exactly as the rules and protections demand";
-    }
-  }
-  Entries shuffled = made.entries;
-  std::shuffle(shuffled.begin(), shuffled.end(), generator.engine());
-  const auto again = plan_retention(shuffled, made.now, made.rules);
-  for (std::size_t i = 0; i < plan.size(); ++i) {
-    if (again[i].sequence != plan[i].sequence ||
-        again[i].keep != plan[i].keep || again[i].reasons != plan[i].reasons) {
-      return "independent of the order of the entries";
-    }
-  }
-  Sequences any;
-  for (const RetentionRules& single : single_rules(made.rules)) {
-    const Sequences alone = kept(made.entries, made.now, single);
-    if (!is_subset(alone, left)) {
-      return "what one rule keeps the union keeps";
-    }
-    Sequences merged;
-    std::set_union(
-        any.begin(),
-        any.end(),
-        alone.begin(),
-        alone.end(),
-        std::back_inserter(merged));
-    any = std::move(merged);
-  }
-  if (has_rule(made.rules) && any != left) {
-    return "the union keeps no more than its rules";
-  }
-  if (has_rule(made.rules)) {
-    RetentionRules more = made.rules;
-    generator.add_rule(more);
-    if (!is_subset(left, kept(made.entries, made.now, more))) {
-      return "one more rule never drops more";
-    }
-  }
-  Entries survivors;
-  for (const RetentionEntry& e : made.entries) {
-    if (std::binary_search(left.begin(), left.end(), e.sequence)) {
-      survivors.push_back(e);
-    }
-  }
-  if (kept(survivors, made.now, made.rules) != left) {
-    return "planning again drops nothing";
-  }
-  return {};
-}
-
-} // namespace
-
-TEST_CASE(
-    "retention: random histories and rules keep every promise",
-    "[policy][P7][property]") {
-  const std::uint64_t seed = test::seed();
-  CAPTURE(seed);
-  Generator generator(seed);
-  std::size_t dropped = 0;
-  std::size_t seen = 0;
-  for (int round = 0; round < 25'000; ++round) {
-    const Case made = generator.make();
-    const std::string broken = broken_property(made, generator);
-    if (!broken.empty()) {
-      UNSCOPED_INFO(describe(made));
-      CAPTURE(round);
-      FAIL(broken);
-    }
-    seen += made.entries.size();
-    dropped +=
-        made.entries.size() - kept(made.entries, made.now, made.rules).size();
-  }
-  // Histories in which nothing is ever dropped would prove nothing.
-  CAPTURE(seen, dropped);
-  CHECK(dropped > seen / 10);
 }

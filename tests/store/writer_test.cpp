@@ -1,8 +1,11 @@
 #include "store_support.hpp"
 
 #include <holdfast/io/posix_file_system.hpp>
+#include <holdfast/store/read_lease.hpp>
 
 #include <support/temporary_directory.hpp>
+
+#include <optional>
 
 using namespace holdfast;
 using namespace holdfast::test;
@@ -417,10 +420,10 @@ TEST_CASE(
 TEST_CASE("remove: one that is read stays", "[store]") {
   WriterPlace place;
   const CheckpointName name = as_name(save(*place.writer, 10));
-  CHECK_FALSE(place.writer->is_being_read(name));
+  CHECK_FALSE(place.writer->hold_on(name).any());
   auto reader = place.root->open_directory(name.name)->open_file(kManifestName);
   REQUIRE(reader->try_lock_shared());
-  CHECK(place.writer->is_being_read(name));
+  CHECK(place.writer->hold_on(name).being_read);
   CHECK(code_of([&] { place.writer->remove(name); }) == "locked");
   CHECK(
       judge(*place.root, name, VerifyLevel::full, place.clock).verdict ==
@@ -428,8 +431,52 @@ TEST_CASE("remove: one that is read stays", "[store]") {
   reader.reset();
   place.writer->remove(name);
   CHECK_FALSE(place.disk->exists(in_run(name.name)));
-  CHECK_FALSE(place.writer->is_being_read(name));
+  CHECK_FALSE(place.writer->hold_on(name).any());
   CHECK(code_of([&] { place.writer->remove(name); }) == "no error");
+}
+
+TEST_CASE(
+    "remove: a reader that comes while the name goes gets it back",
+    "[store]") {
+  WriterPlace place;
+  const CheckpointName name = as_name(save(*place.writer, 10));
+  const auto root = place.disk->open_root(kRoot, Create::no);
+  std::optional<ReadLease> lease;
+  place.files.set_hook([&](std::uint64_t, const std::string& what) {
+    if (!lease && what.find("rename") == 0) {
+      lease.emplace(*root, name.name);
+    }
+  });
+  CHECK(code_of([&] { place.writer->remove(name); }) == "locked");
+  place.files.set_hook({});
+  CHECK(lease);
+  CHECK(names_in(*place.root) == Names{"LATEST", "LOCK", name.name});
+  CHECK(
+      judge(*place.root, name, VerifyLevel::full, place.clock).verdict ==
+      Verdict::valid);
+  lease.reset();
+  place.writer->remove(name);
+  CHECK_FALSE(place.disk->exists(in_run(name.name)));
+}
+
+TEST_CASE("remove: one that is pinned stays", "[store]") {
+  WriterPlace place;
+  const CheckpointName name = as_name(save(*place.writer, 10));
+  place.writer->pin(name, "figure 3");
+  CHECK(place.writer->hold_on(name).pin == "figure 3");
+  CHECK(code_of([&] { place.writer->remove(name); }) == "locked");
+  CHECK(
+      judge(*place.root, name, VerifyLevel::full, place.clock).verdict ==
+      Verdict::valid);
+  place.writer->unpin(name);
+  CHECK_FALSE(place.writer->hold_on(name).any());
+  place.disk->write_file(in_run(name.name + "/PIN"), ByteView()); // by hand
+  CHECK(code_of([&] { place.writer->remove(name); }) == "locked");
+  place.disk->remove(in_run(name.name + "/PIN"));
+  place.writer->remove(name);
+  CHECK_FALSE(place.disk->exists(in_run(name.name)));
+  CHECK(code_of([&] { place.writer->pin(name, ""); }) == "not_found");
+  CHECK(code_of([&] { place.writer->unpin(name); }) == "not_found");
 }
 
 TEST_CASE(

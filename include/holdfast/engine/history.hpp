@@ -14,6 +14,14 @@
 
 namespace holdfast {
 
+/// A checkpoint that no resume goes back to.
+struct AbandonedCheckpoint {
+  CheckpointName name;
+  std::uint64_t line = 0; ///< 0: the first one.
+  /// Nothing where its manifest cannot be read: not known to be a checkpoint.
+  std::optional<CheckpointInfo> info;
+};
+
 /// The committed checkpoints of the current line and its ancestors, as their
 /// manifests tell them. Manifests are read once, when first needed; so a
 /// directory with thousands costs nothing before that. After a restart all is
@@ -46,8 +54,12 @@ class History {
   /// Ascending. Directories whose manifest cannot be read, or which belong to
   /// another run, are left out.
   [[nodiscard]] std::vector<CheckpointInfo> list();
-  /// The same as retention sees it.
-  [[nodiscard]] std::vector<RetentionEntry> entries();
+  /// What `list()` gave, as retention sees it.
+  [[nodiscard]] std::vector<RetentionEntry> entries(
+      const std::vector<CheckpointInfo>& infos) const;
+  /// Checkpoints on lines that were left, of this run or a former one,
+  /// ascending.
+  [[nodiscard]] std::vector<AbandonedCheckpoint> abandoned();
   /// The best by `metric`; among equals the oldest; nothing if none has it.
   [[nodiscard]] std::optional<CheckpointInfo> best(
       const std::string& metric,

@@ -9,8 +9,8 @@
 #include <holdfast/engine/options.hpp>
 #include <holdfast/engine/probe.hpp>
 #include <holdfast/engine/report.hpp>
+#include <holdfast/engine/retention_plan.hpp>
 #include <holdfast/engine/save_handle.hpp>
-#include <holdfast/policy/retention.hpp>
 #include <holdfast/state/adapter.hpp>
 
 #include <cstddef>
@@ -173,8 +173,26 @@ class Manager {
   /// The best by a `keep_best` metric; by any other, the lowest.
   [[nodiscard]] std::optional<CheckpointInfo> best(
       const std::string& metric) const;
-  /// What retention would keep and drop now, and why. Changes nothing.
-  [[nodiscard]] std::vector<RetentionDecision> plan() const;
+  /// What retention would keep and drop now, and why; what a save at this
+  /// moment, without metrics and as large as the newest, would change; and what
+  /// lies on lines that were left. Changes nothing.
+  [[nodiscard]] RetentionPlan plan() const;
+
+  /// Removes the checkpoints on lines that were left, those of former runs in
+  /// this directory included, and tells which: nobody else ever does. What is
+  /// pinned, being read or has no manifest that can be read stays, with a
+  /// warning. Removes nothing, with a warning, while this line has fewer than
+  /// two checkpoints that this process has saved or verified.
+  std::vector<CheckpointInfo> prune();
+
+  /// Keeps `checkpoint` (its path or name) whatever the rules say, until
+  /// `unpin()`, and says in `plan()` what for: `label`, one line of text. The
+  /// same as a file PIN in its directory, which a person may make or remove at
+  /// any time. Durable on return. `not_found` where there is none of this name,
+  /// `already_exists` where it is pinned with another label.
+  void pin(const std::string& checkpoint, const std::string& label = {});
+  /// Does nothing where it is not pinned.
+  void unpin(const std::string& checkpoint);
 
   [[nodiscard]] const std::string& directory() const noexcept;
 

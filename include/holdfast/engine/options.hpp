@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -66,6 +67,10 @@ class Options {
       std::string metric,
       Best best = Best::lowest,
       std::size_t count = 1);
+  /// Keeps one for every so many steps or epochs, for ever: the first at or
+  /// beyond each multiple.
+  Options& keep_every(Steps interval);
+  Options& keep_every(Epochs interval);
   /// Keeps one per hour, day or whatever: the first of each.
   Options& keep_one_per(std::chrono::duration<double> bucket);
   /// Keeps what is younger than `age`, and at least `floor` of all.
@@ -74,6 +79,12 @@ class Options {
       std::size_t floor = 1);
   /// Keeps everything. Excludes every other keep rule.
   Options& keep_all();
+  /// Limits what the rules keep to so many bytes in all; without a rule,
+  /// everything that fits is kept. What only rules of time and position hold
+  /// goes first, the oldest first, and what is protected stays, whatever it
+  /// takes (docs/policies.md). One more checkpoint than this has to fit on the
+  /// disk, because nothing is removed before the next one is durable.
+  Options& keep_at_most(std::uint64_t total_bytes);
 
   /// Default: none.
   Options& compression(Compression compression);

@@ -189,6 +189,13 @@ void remove_tree(Directory& parent, const std::string& name);
     const std::string& name,
     std::uint64_t limit);
 
+/// Makes a file of `text` and makes it durable, its name with the directory's
+/// next sync; `already_exists`.
+void write_file(
+    Directory& directory,
+    const std::string& name,
+    std::string_view text);
+
 namespace detail {
 
 /// All bytes of an open file of at most `limit`; `path` is for messages.

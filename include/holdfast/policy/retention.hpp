@@ -19,6 +19,7 @@ namespace holdfast {
 struct RetentionEntry {
   std::uint64_t sequence = 0;
   std::int64_t step = 0;
+  std::int64_t epoch = 0; ///< Completed epochs.
   double wall_time = 0; ///< Seconds since 1970-01-01 UTC, as recorded.
   Metrics metrics;
   std::uint64_t bytes = 0;
@@ -26,7 +27,19 @@ struct RetentionEntry {
   bool resumed_from = false; ///< This run was resumed from it.
   bool line_origin = false; ///< Somebody went back to it: a line began there.
   bool pinned = false;
+  std::string pin_label; ///< What the pin is for; may be empty.
   bool being_read = false; ///< Somebody holds a shared lock on it.
+};
+
+/// One checkpoint for every so many steps or epochs, for ever: the first at or
+/// beyond each multiple of `interval`, so none is missed where a save comes a
+/// few steps late. A run begins at 0. Going through the sequence, an entry
+/// counts if the multiple that it has reached is another than that of the one
+/// before it.
+struct KeepEvery {
+  enum class Unit { steps, epochs };
+  Unit unit = Unit::steps;
+  std::int64_t interval = 1; ///< At least 1.
 };
 
 /// One checkpoint per time bucket (an hour, a day): the first of each. A bucket
@@ -49,9 +62,18 @@ struct KeepYounger {
 struct RetentionRules {
   std::optional<std::size_t> last; ///< The newest so many, valid or not.
   std::vector<KeepBest> best;
+  std::vector<KeepEvery> every;
   std::vector<KeepPer> per;
   std::optional<KeepYounger> younger;
+  /// A limit on what the rules keep: while they hold more bytes in all, the
+  /// lowest ranked one that no protection holds goes. Ranked lowest are those
+  /// that neither `last` nor `best` holds, and among equals the oldest. At
+  /// least 1. What is protected stays, even beyond the limit.
+  std::optional<std::uint64_t> total_bytes;
 };
+
+/// True if a rule says what to keep; `total_bytes` alone says only how much.
+[[nodiscard]] bool has_keep_rule(const RetentionRules& rules) noexcept;
 
 /// Throws `invalid_argument` where `rules` break what is said above.
 void validate(const RetentionRules& rules);
@@ -66,7 +88,8 @@ struct RetentionDecision {
 };
 
 /// Decides for every entry; the answer is in order of sequence and does not
-/// depend on the order of `entries`. O(n log n) for each rule.
+/// depend on the order of `entries`. O(n log n) for each rule, `total_bytes`
+/// included.
 ///
 /// Protected whatever the rules say: the newest two valid ones; of each tracked
 /// metric (one with a `KeepBest` rule) the best, and the best valid one,
@@ -88,7 +111,8 @@ struct RetentionDecision {
 /// without a finite time is kept by them.
 ///
 /// Planning again over what is left, with the same `now` and rules, drops
-/// nothing; one more rule next to others never drops more. Throws
+/// nothing (with `total_bytes`, where no clock was set back); one more rule
+/// next to others never drops more, `total_bytes` apart. Throws
 /// `invalid_argument` for rules that `validate` refuses.
 [[nodiscard]] std::vector<RetentionDecision> plan_retention(
     std::vector<RetentionEntry> entries,

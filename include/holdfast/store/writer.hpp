@@ -5,7 +5,9 @@
 #include <holdfast/io/file_system.hpp>
 #include <holdfast/io/process.hpp>
 #include <holdfast/store/catalog.hpp>
+#include <holdfast/store/line_file.hpp>
 #include <holdfast/store/lock.hpp>
+#include <holdfast/store/pin.hpp>
 
 #include <cstdint>
 #include <functional>
@@ -16,13 +18,14 @@
 
 namespace holdfast {
 
-/// A line file's contents.
-struct Line {
-  std::uint64_t sequence = 0;
-  std::uint64_t origin = 0;
-  std::string tag; ///< Empty if none was given.
-  /// Begun by a running process that went back, not by whoever started it.
-  bool rollback = false;
+/// What a checkpoint is held by, whatever the rules say.
+struct Hold {
+  bool being_read = false; ///< Somebody holds a shared lock on its manifest.
+  std::optional<std::string> pin; ///< The pin's label; may be empty.
+
+  [[nodiscard]] bool any() const noexcept {
+    return being_read || pin.has_value();
+  }
 };
 
 /// The one that may change a run directory: holds the lock, gives out numbers,
@@ -78,13 +81,17 @@ class Writer {
 
   /// Step 9 for one checkpoint: rename to `.trash-...`, sync the root, delete;
   /// where the rename fails (EXDEV, full disk) the manifest is unlinked first
-  /// and its directory synced. Refuses (`locked`) one that is being read. After
-  /// another error it is whole, or no reader accepts the rest; calling again
-  /// goes on where the name is still there.
+  /// and its directory synced. Refuses (`locked`) one that is being read or
+  /// pinned. After another error it is whole, or no reader accepts the rest;
+  /// calling again goes on where the name is still there.
   void remove(const CheckpointName& name);
 
-  /// True if somebody holds a shared lock on its manifest.
-  [[nodiscard]] bool is_being_read(const CheckpointName& name);
+  [[nodiscard]] Hold hold_on(const CheckpointName& name);
+
+  /// As `write_pin` and `remove_pin`; `not_found` where there is no such
+  /// checkpoint.
+  void pin(const CheckpointName& name, const std::string& label);
+  void unpin(const CheckpointName& name);
 
   /// Repoints LATEST. Errors do not matter: it is for people.
   void point_latest(const std::string& name) noexcept;

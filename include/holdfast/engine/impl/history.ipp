@@ -9,6 +9,27 @@
 
 namespace holdfast {
 
+namespace detail {
+
+/// Nothing where the directory has no manifest that can be read and tells the
+/// same as its name: not something that can be counted on.
+HOLDFAST_INLINE std::optional<Manifest> manifest_of(
+    Directory& root,
+    const CheckpointName& name) {
+  try {
+    const auto directory = root.open_directory(name.name);
+    Manifest manifest =
+        parse_manifest(read_file(*directory, kManifestName, kMaxManifestBytes));
+    if (manifest.sequence == name.sequence && manifest.step == name.step) {
+      return manifest;
+    }
+  } catch (const Error&) {
+  }
+  return std::nullopt;
+}
+
+} // namespace detail
+
 HOLDFAST_INLINE void History::refresh() {
   std::vector<Known> current;
   const Catalog catalog = scan(root_);
@@ -30,16 +51,11 @@ HOLDFAST_INLINE void History::refresh() {
       current.push_back(std::move(*known));
       continue;
     }
-    try {
-      const auto directory = root_.open_directory(name.name);
-      const Manifest manifest = parse_manifest(
-          read_file(*directory, kManifestName, kMaxManifestBytes));
-      if (manifest.sequence == name.sequence && manifest.step == name.step) {
-        current.push_back(Known{
-            describe(root_.path(), name.name, manifest),
-            manifest.run_id == run_id_});
-      }
-    } catch (const Error&) { // not something that can be counted on
+    const std::optional<Manifest> manifest = detail::manifest_of(root_, name);
+    if (manifest) {
+      current.push_back(Known{
+          describe(root_.path(), name.name, *manifest),
+          manifest->run_id == run_id_});
     }
   }
   manifests_ = std::move(current);
@@ -56,12 +72,14 @@ HOLDFAST_INLINE std::vector<CheckpointInfo> History::list() {
   return infos;
 }
 
-HOLDFAST_INLINE std::vector<RetentionEntry> History::entries() {
+HOLDFAST_INLINE std::vector<RetentionEntry> History::entries(
+    const std::vector<CheckpointInfo>& infos) const {
   std::vector<RetentionEntry> entries;
-  for (const CheckpointInfo& info : list()) {
+  for (const CheckpointInfo& info : infos) {
     RetentionEntry entry;
     entry.sequence = info.sequence;
     entry.step = info.step;
+    entry.epoch = info.progress.epoch;
     entry.wall_time = info.wall_time;
     entry.metrics = info.metrics;
     entry.bytes = info.bytes;
@@ -71,6 +89,27 @@ HOLDFAST_INLINE std::vector<RetentionEntry> History::entries() {
     entries.push_back(std::move(entry));
   }
   return entries;
+}
+
+HOLDFAST_INLINE std::vector<AbandonedCheckpoint> History::abandoned() {
+  const Catalog catalog = scan(root_);
+  std::set<std::uint64_t> in_use;
+  for (const CheckpointName& name : catalog.search_order()) {
+    in_use.insert(name.sequence);
+  }
+  std::vector<AbandonedCheckpoint> abandoned;
+  for (const CheckpointName& name : catalog.checkpoints) {
+    if (in_use.count(name.sequence) != 0) {
+      continue;
+    }
+    AbandonedCheckpoint one{name, catalog.line_of(name.sequence), {}};
+    const std::optional<Manifest> manifest = detail::manifest_of(root_, name);
+    if (manifest) {
+      one.info = describe(root_.path(), name.name, *manifest);
+    }
+    abandoned.push_back(std::move(one));
+  }
+  return abandoned;
 }
 
 HOLDFAST_INLINE std::optional<CheckpointInfo> History::best(

@@ -224,8 +224,16 @@ struct Manager::State final : LoopControl {
   [[nodiscard]] std::optional<double> best_value(
       const std::string& metric) const;
   void learn_bests();
-  [[nodiscard]] std::vector<RetentionDecision> plan_now();
+
+  // engine/impl/manager_retention.ipp
+  [[nodiscard]] std::vector<RetentionDecision> decide(
+      const std::vector<CheckpointInfo>& infos);
   void retain();
+  [[nodiscard]] bool discard(
+      const CheckpointName& name,
+      const std::string& reason);
+  [[nodiscard]] RetentionPlan plan();
+  [[nodiscard]] std::vector<CheckpointInfo> prune();
 };
 
 HOLDFAST_INLINE Manager::Manager(std::string directory, Options options)
@@ -400,11 +408,6 @@ HOLDFAST_INLINE std::optional<CheckpointInfo> Manager::best(
       metric, best_of(state_->settings.retention.best, metric));
 }
 
-HOLDFAST_INLINE std::vector<RetentionDecision> Manager::plan() const {
-  state_->require_resumed();
-  return state_->plan_now();
-}
-
 HOLDFAST_INLINE const std::string& Manager::directory() const noexcept {
   return state_->directory;
 }
@@ -414,4 +417,5 @@ HOLDFAST_INLINE const std::string& Manager::directory() const noexcept {
 #include <holdfast/engine/impl/manager_lines.ipp>
 #include <holdfast/engine/impl/manager_probe.ipp>
 #include <holdfast/engine/impl/manager_resume.ipp>
+#include <holdfast/engine/impl/manager_retention.ipp>
 #include <holdfast/engine/impl/manager_save.ipp>

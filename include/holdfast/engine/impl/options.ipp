@@ -38,6 +38,23 @@ HOLDFAST_INLINE Options& Options::keep_best(
   return *this;
 }
 
+HOLDFAST_INLINE Options& Options::keep_every(Steps interval) {
+  settings_.retention.every.push_back(
+      KeepEvery{KeepEvery::Unit::steps, interval.count});
+  return *this;
+}
+
+HOLDFAST_INLINE Options& Options::keep_every(Epochs interval) {
+  settings_.retention.every.push_back(
+      KeepEvery{KeepEvery::Unit::epochs, interval.count});
+  return *this;
+}
+
+HOLDFAST_INLINE Options& Options::keep_at_most(std::uint64_t total_bytes) {
+  settings_.retention.total_bytes = total_bytes;
+  return *this;
+}
+
 HOLDFAST_INLINE Options& Options::keep_one_per(
     std::chrono::duration<double> bucket) {
   settings_.retention.per.push_back(KeepPer{bucket});
@@ -111,12 +128,11 @@ HOLDFAST_INLINE Settings Options::resolve() const {
     settings.triggers.push_back(holdfast::save_every(std::chrono::minutes(30)));
   }
   RetentionRules& rules = settings.retention;
-  const bool any_rule =
-      rules.last || !rules.best.empty() || !rules.per.empty() || rules.younger;
+  const bool any_rule = has_keep_rule(rules);
   if (keep_all_ && any_rule) {
     throw_invalid_argument("keep_all", "excludes every other keep rule");
   }
-  if (!keep_all_ && !any_rule) {
+  if (!keep_all_ && !any_rule && !rules.total_bytes) {
     rules.last = 3;
   }
   validate(rules);

@@ -4,9 +4,11 @@
 
 #include <holdfast/base/text.hpp>
 #include <holdfast/store/names.hpp>
+#include <holdfast/store/read_lease.hpp>
 #include <holdfast/store/verdict.hpp>
 
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -62,16 +64,14 @@ HOLDFAST_INLINE void pass_over(
   }
 }
 
-/// Tells a retention at work elsewhere that this checkpoint is being read; for
-/// as long as the file is held. Null where that is not possible.
-HOLDFAST_INLINE std::unique_ptr<ReadableFile> lease_of(
+/// Nothing where it cannot be had.
+HOLDFAST_INLINE std::optional<ReadLease> lease_of(
     Directory& root,
     const CheckpointName& name) {
   try {
-    auto file = root.open_directory(name.name)->open_file(kManifestName);
-    return file->try_lock_shared() ? std::move(file) : nullptr;
+    return ReadLease(root, name.name);
   } catch (const Error&) {
-    return nullptr; // the verdict will tell what is wrong with it
+    return std::nullopt; // the verdict will tell what is wrong with it
   }
 }
 

@@ -117,4 +117,14 @@ read_file(Directory& directory, const std::string& name, std::uint64_t limit) {
   return detail::read_all(*file, limit, directory.path() + "/" + name);
 }
 
+HOLDFAST_INLINE void write_file(
+    Directory& directory,
+    const std::string& name,
+    std::string_view text) {
+  const std::unique_ptr<WritableFile> file = directory.create_file(name);
+  file->write(ByteView(text));
+  file->sync();
+  file->close();
+}
+
 } // namespace holdfast

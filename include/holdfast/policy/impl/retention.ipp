@@ -3,254 +3,19 @@
 #include <holdfast/policy/retention.hpp>
 
 #include <holdfast/base/error.hpp>
-#include <holdfast/base/sorting.hpp>
-#include <holdfast/base/text.hpp>
 #include <holdfast/policy/describe.hpp>
+#include <holdfast/policy/impl/retention_planner.ipp>
 
-#include <algorithm>
 #include <cmath>
-#include <limits>
+#include <string>
 #include <utility>
 
 namespace holdfast {
 
-namespace detail {
-
-/// Collects for each entry what speaks for it and what against it; one reason
-/// for it is enough.
-class RetentionPlanner {
- public:
-  explicit RetentionPlanner(std::vector<RetentionEntry> entries)
-      : entries_(std::move(entries)) {
-    sort_by(entries_, comes_first);
-    for_.resize(entries_.size());
-    against_.resize(entries_.size());
-    for (std::size_t i = 0; i < entries_.size(); ++i) {
-      const bool twice =
-          (i > 0 && entries_[i - 1].sequence == entries_[i].sequence) ||
-          (i + 1 < entries_.size() &&
-           entries_[i + 1].sequence == entries_[i].sequence);
-      if (twice) {
-        keep(i, "its number is used twice");
-      } else {
-        ranked_.push_back(i);
-      }
-    }
-  }
-
-  void apply(const RetentionRules& rules, double now) {
-    if (!rules.last && rules.best.empty() && rules.per.empty() &&
-        !rules.younger) {
-      for (const std::size_t i : ranked_) {
-        keep(i, "no rule drops any");
-      }
-    }
-    if (rules.last) {
-      keep_last(*rules.last);
-    }
-    for (const KeepBest& rule : rules.best) {
-      keep_best(rule);
-    }
-    for (const KeepPer& rule : rules.per) {
-      keep_per(rule);
-    }
-    if (rules.younger) {
-      keep_younger(*rules.younger, now);
-    }
-    protect();
-  }
-
-  [[nodiscard]] std::vector<RetentionDecision> take() {
-    std::vector<RetentionDecision> decisions(entries_.size());
-    for (std::size_t i = 0; i < entries_.size(); ++i) {
-      decisions[i].sequence = entries_[i].sequence;
-      decisions[i].keep = !for_[i].empty();
-      decisions[i].reasons =
-          std::move(decisions[i].keep ? for_[i] : against_[i]);
-    }
-    return decisions;
-  }
-
- private:
-  /// By number; two with one number by all that they can differ in, in the
-  /// answer.
-  static bool comes_first(const RetentionEntry& a, const RetentionEntry& b) {
-    if (a.sequence != b.sequence) {
-      return a.sequence < b.sequence;
-    }
-    const auto flags = [](const RetentionEntry& e) {
-      return (e.resumed_from ? 8 : 0) + (e.line_origin ? 4 : 0) +
-          (e.pinned ? 2 : 0) + (e.being_read ? 1 : 0);
-    };
-    return flags(a) < flags(b);
-  }
-
-  void keep(std::size_t i, std::string reason) {
-    for_[i].push_back(std::move(reason));
-  }
-  void drop(std::size_t i, std::string reason) {
-    against_[i].push_back(std::move(reason));
-  }
-  [[nodiscard]] std::string number(std::size_t i) const {
-    return zero_padded(entries_[i].sequence, 6);
-  }
-
-  void keep_last(std::size_t count) {
-    const std::size_t dropped =
-        ranked_.size() > count ? ranked_.size() - count : 0;
-    const std::string rule = "last " + std::to_string(count);
-    for (std::size_t r = 0; r < ranked_.size(); ++r) {
-      if (r >= dropped) {
-        keep(ranked_[r], rule);
-      } else {
-        drop(
-            ranked_[r],
-            "older than the " + rule + " (from " + number(ranked_[dropped]) +
-                ")");
-      }
-    }
-  }
-
-  void keep_best(const KeepBest& rule) {
-    std::vector<std::size_t> candidates; // Entries that have a value,
-    std::vector<double> values; // and it.
-    for (const std::size_t i : ranked_) {
-      const auto& metrics = entries_[i].metrics.values();
-      const auto metric = metrics.find(rule.metric);
-      if (metric == metrics.end()) {
-        drop(i, "it has no " + rule.metric);
-      } else if (!is_better(rule.best, metric->second, std::nullopt)) {
-        drop(i, rule.metric + " is " + describe_number(metric->second));
-      } else {
-        candidates.push_back(i);
-        values.push_back(metric->second);
-      }
-    }
-    // Stable: of equal values the older one comes first.
-    const std::vector<std::size_t> ranks =
-        sorted_indices(candidates.size(), [&](std::size_t a, std::size_t b) {
-          return is_better(rule.best, values[a], values[b]);
-        });
-    bool found_valid = false;
-    for (std::size_t r = 0; r < ranks.size(); ++r) {
-      const std::size_t i = candidates[ranks[r]];
-      const double own = values[ranks[r]];
-      const std::string value = rule.metric + " (" + describe_number(own) + ")";
-      if (r == 0) {
-        keep(i, "best " + value);
-      } else if (r < rule.count) {
-        keep(
-            i,
-            "rank " + std::to_string(r + 1) + " of the best " +
-                std::to_string(rule.count) + " " + value);
-      } else {
-        const std::size_t last = ranks[rule.count - 1];
-        drop(
-            i,
-            rule.metric + " " + describe_number(own) + ": " +
-                number(candidates[last]) +
-                (values[last] == own ? " is as good and older ("
-                                     : " is better (") +
-                describe_number(values[last]) + ")");
-      }
-      if (entries_[i].valid && !found_valid) {
-        found_valid = true;
-        if (r != 0) {
-          keep(i, "best valid " + value);
-        }
-      }
-    }
-  }
-
-  void keep_per(const KeepPer& rule) {
-    const std::string name = describe_duration(rule.bucket);
-    std::optional<double> former;
-    std::size_t first = 0;
-    for (const std::size_t i : ranked_) {
-      const double bucket =
-          std::floor(entries_[i].wall_time / rule.bucket.count());
-      if (!std::isfinite(bucket)) {
-        keep(i, "one per " + name + ": its time is unknown");
-      } else if (!former || bucket != *former) {
-        former = bucket;
-        first = i;
-        keep(i, "one per " + name);
-      } else {
-        drop(i, "one per " + name + ": " + number(first) + " is the first");
-      }
-    }
-  }
-
-  void keep_younger(const KeepYounger& rule, double now) {
-    const std::string name = describe_duration(rule.age);
-    const double infinity = std::numeric_limits<double>::infinity();
-    const std::size_t count = ranked_.size();
-    // From the newest down: what lies in the future is as old as the oldest of
-    // all that came after it.
-    std::vector<double> times(count);
-    double least = infinity;
-    for (std::size_t r = count; r-- > 0;) {
-      const double own = entries_[ranked_[r]].wall_time;
-      if (std::isfinite(own)) {
-        least = std::min(least, own);
-      }
-      times[r] = std::isfinite(own) && own <= now ? own : least;
-    }
-    if (count == 0) {
-      return;
-    }
-    if (!std::isfinite(now) || times.back() > now) {
-      for (const std::size_t i : ranked_) {
-        keep(i, "younger than " + name + ": unknown, the clock is behind");
-      }
-      return;
-    }
-    double youngest = -infinity;
-    for (std::size_t r = 0; r < count; ++r) {
-      youngest = std::max(youngest, times[r]);
-      if (now - youngest < rule.age.count()) {
-        keep(ranked_[r], "younger than " + name);
-      } else if (count - r <= rule.floor) {
-        keep(ranked_[r], "newest " + std::to_string(rule.floor));
-      } else {
-        drop(ranked_[r], "older than " + name);
-      }
-    }
-  }
-
-  void protect() {
-    std::size_t valid = 0;
-    for (std::size_t r = ranked_.size(); r-- > 0;) {
-      if (entries_[ranked_[r]].valid && ++valid <= 2) {
-        keep(ranked_[r], "newest two valid");
-      }
-    }
-    for (std::size_t i = 0; i < entries_.size(); ++i) {
-      if (entries_[i].resumed_from) {
-        keep(i, "resumed from");
-      }
-      if (entries_[i].line_origin) {
-        keep(i, "a line began there");
-      }
-      if (entries_[i].pinned) {
-        keep(i, "pinned");
-      }
-      if (entries_[i].being_read) {
-        keep(i, "being read");
-      }
-      if (valid < 2) {
-        keep(i, "fewer than two are valid");
-      }
-    }
-  }
-
-  std::vector<RetentionEntry> entries_; // By sequence.
-  std::vector<std::size_t> ranked_; // Those that rules count, by sequence.
-  std::vector<std::vector<std::string>> for_;
-  std::vector<std::vector<std::string>> against_;
-};
-
-} // namespace detail
+HOLDFAST_INLINE bool has_keep_rule(const RetentionRules& rules) noexcept {
+  return rules.last || !rules.best.empty() || !rules.every.empty() ||
+      !rules.per.empty() || rules.younger;
+}
 
 HOLDFAST_INLINE void validate(const RetentionRules& rules) {
   if (rules.last && *rules.last == 0) {
@@ -262,6 +27,14 @@ HOLDFAST_INLINE void validate(const RetentionRules& rules) {
     }
     if (rule.count == 0) {
       throw_invalid_argument("keep_best", "the count must be at least 1", "0");
+    }
+  }
+  for (const KeepEvery& rule : rules.every) {
+    if (rule.interval < 1) {
+      throw_invalid_argument(
+          "keep_every",
+          "the interval must be at least 1",
+          std::to_string(rule.interval));
     }
   }
   for (const KeepPer& rule : rules.per) {
@@ -279,6 +52,9 @@ HOLDFAST_INLINE void validate(const RetentionRules& rules) {
         "keep_younger_than",
         "the age must be finite and not negative",
         detail::describe_duration(rules.younger->age));
+  }
+  if (rules.total_bytes && *rules.total_bytes == 0) {
+    throw_invalid_argument("keep_at_most", "must be at least 1 byte", "0");
   }
 }
 

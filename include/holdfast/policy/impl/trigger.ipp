@@ -4,6 +4,7 @@
 
 #include <holdfast/base/error.hpp>
 #include <holdfast/policy/describe.hpp>
+#include <holdfast/policy/multiple.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -15,13 +16,6 @@ namespace detail {
 // Doubles up to here hold every whole number.
 inline constexpr double kLargestSaveInterval = 9007199254740992.0;
 
-HOLDFAST_INLINE std::int64_t trigger_multiples(
-    std::int64_t position,
-    std::int64_t interval) noexcept {
-  const std::int64_t quotient = position / interval;
-  return position % interval < 0 ? quotient - 1 : quotient;
-}
-
 HOLDFAST_INLINE bool count_is_due(
     std::int64_t interval,
     std::int64_t last,
@@ -29,7 +23,7 @@ HOLDFAST_INLINE bool count_is_due(
   if (last > now) {
     return now % interval == 0;
   }
-  return trigger_multiples(now, interval) > trigger_multiples(last, interval);
+  return multiple_reached(now, interval) > multiple_reached(last, interval);
 }
 
 HOLDFAST_INLINE bool time_is_due(

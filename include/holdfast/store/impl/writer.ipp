@@ -5,10 +5,7 @@
 #include <holdfast/base/error.hpp>
 #include <holdfast/base/scope_exit.hpp>
 #include <holdfast/base/text.hpp>
-#include <holdfast/format/json.hpp>
 #include <holdfast/format/manifest.hpp>
-#include <holdfast/format/value.hpp>
-#include <holdfast/io/checksum.hpp>
 #include <holdfast/store/impl/names.ipp>
 #include <holdfast/store/names.hpp>
 
@@ -21,7 +18,6 @@ namespace holdfast {
 namespace detail {
 
 inline constexpr const char* kReasonName = "REASON.txt";
-inline constexpr std::size_t kMaxLineBytes = std::size_t{64} << 10;
 inline constexpr int kMaxClaims = 1000;
 
 /// A rename, and after an error a look at whether it has happened all the same
@@ -63,88 +59,25 @@ HOLDFAST_INLINE void remove_manifest_first(
   remove_tree(root, name);
 }
 
+/// Null where there is none.
+HOLDFAST_INLINE std::unique_ptr<ReadableFile> manifest_if_there(
+    Directory& root,
+    const std::string& checkpoint) {
+  try {
+    return root.open_directory(checkpoint)->open_file(kManifestName);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::not_found) {
+      return nullptr;
+    }
+    throw;
+  }
+}
+
 /// The link `point_symlink` works on, left by a crash.
 HOLDFAST_INLINE bool is_left_over_link(const DirectoryEntry& entry) noexcept {
   std::string_view name = entry.name;
   return entry.kind == FileKind::symlink && take_prefix(name, ".latest-") &&
       name.size() == 32 && is_random_suffix(name);
-}
-
-HOLDFAST_INLINE std::string line_text(const Line& line, double wall_time) {
-  Values values;
-  values["format"] = kFormatVersion.major;
-  values["origin"] = line.origin;
-  if (line.rollback) {
-    values["rollback"] = true;
-  }
-  values["sequence"] = line.sequence;
-  values["tag"] = line.tag;
-  values["wall_time"] = wall_time;
-  std::string text = to_json(Value(std::move(values)));
-  text.pop_back();
-  const std::string digest = digest_of(ByteView(std::string_view(text))).hex();
-  return text + ",\"xxh3_128\":\"" + digest + "\"}\n";
-}
-
-[[noreturn]] HOLDFAST_INLINE void throw_bad_line(
-    ErrorCode code,
-    const std::string& path,
-    const std::string& message) {
-  ErrorDetails details;
-  details.message = message;
-  details.path = path;
-  throw Error(code, std::move(details));
-}
-
-HOLDFAST_INLINE Line parse_line(
-    const LineName& name,
-    std::string_view text,
-    const std::string& path) {
-  constexpr std::size_t tail = 13 + 32 + 3; // ,"xxh3_128":"<hex>"} and newline
-  bool intact = text.size() > tail;
-  if (intact) {
-    const std::string_view head = text.substr(0, text.size() - tail);
-    intact = text.substr(head.size()) ==
-        ",\"xxh3_128\":\"" + digest_of(ByteView(head)).hex() + "\"}\n";
-  }
-  if (!intact) {
-    throw_bad_line(
-        ErrorCode::checksum_mismatch,
-        path,
-        "the line file is damaged: its tag cannot be told");
-  }
-  JsonLimits limits;
-  limits.max_bytes = kMaxLineBytes;
-  const Value value = from_json(text, limits);
-  const Values& values = value.object("line");
-  if (at(values, "format").as<int>("format") > kFormatVersion.major) {
-    throw_bad_line(
-        ErrorCode::unsupported_version,
-        path,
-        "the line file has a newer format");
-  }
-  Line line;
-  line.sequence = at(values, "sequence").as<std::uint64_t>("sequence");
-  line.origin = at(values, "origin").as<std::uint64_t>("origin");
-  line.tag = at(values, "tag").text("tag");
-  const auto rollback = values.find("rollback");
-  line.rollback =
-      rollback != values.end() && rollback->second.as<bool>("rollback");
-  if (line.sequence != name.sequence || line.origin != name.origin) {
-    throw_bad_line(
-        ErrorCode::foreign, path, "the line file contradicts its name");
-  }
-  return line;
-}
-
-HOLDFAST_INLINE void write_small_file(
-    Directory& directory,
-    const std::string& name,
-    std::string_view text) {
-  const auto file = directory.create_file(name);
-  file->write(ByteView(text));
-  file->sync();
-  file->close();
 }
 
 } // namespace detail
@@ -343,7 +276,7 @@ HOLDFAST_INLINE Line Writer::begin_line(
     } catch (...) { // The next writer sweeps it.
     }
   });
-  const std::string text = detail::line_text(line, s.clock.wall_seconds());
+  const std::string text = line_text(line, s.clock.wall_seconds());
   file->write(ByteView(std::string_view(text)));
   file->sync();
   file->close();
@@ -369,8 +302,8 @@ HOLDFAST_INLINE std::optional<Line> Writer::asked_line() {
        ++name) {
     const std::string path = root.path() + "/" + name->name;
     try {
-      const Bytes bytes = read_file(root, name->name, detail::kMaxLineBytes);
-      Line line = detail::parse_line(*name, ByteView(bytes).text(), path);
+      const Bytes bytes = read_file(root, name->name, kMaxLineBytes);
+      Line line = parse_line(*name, ByteView(bytes).text(), path);
       if (!line.rollback) {
         return line;
       }
@@ -398,7 +331,7 @@ HOLDFAST_INLINE void Writer::quarantine(
   s.root->sync();
   try {
     const auto directory = s.root->open_directory(target);
-    detail::write_small_file(*directory, detail::kReasonName, reason + "\n");
+    write_file(*directory, detail::kReasonName, reason + "\n");
     directory->sync();
   } catch (const Error&) { // For people only.
   }
@@ -407,14 +340,20 @@ HOLDFAST_INLINE void Writer::quarantine(
 HOLDFAST_INLINE void Writer::remove(const CheckpointName& name) {
   State& s = *state_;
   s.check_fence();
-  if (is_being_read(name)) {
+  const auto refuse = [&](const char* why) {
     ErrorDetails details;
-    details.message = "the checkpoint is being read";
+    details.message = std::string("the checkpoint is ") + why;
     details.path = s.root->path() + "/" + name.name;
     throw Error(ErrorCode::locked, std::move(details));
+  };
+  const Hold hold = hold_on(name);
+  if (hold.any()) {
+    refuse(hold.being_read ? "being read" : "pinned");
   }
   s.keep_number(name.sequence);
   const std::string trash = trash_name(name.sequence);
+  const std::unique_ptr<ReadableFile> manifest =
+      detail::manifest_if_there(*s.root, name.name);
   try {
     s.root->rename(name.name, trash);
   } catch (const Error&) {
@@ -423,22 +362,38 @@ HOLDFAST_INLINE void Writer::remove(const CheckpointName& name) {
       return;
     }
   }
+  // Who locked it before the name went has seen the name, and relies on it.
+  if (manifest && !manifest->is_unlocked()) {
+    s.root->rename(trash, name.name);
+    s.root->sync();
+    refuse("being read");
+  }
   // A crash that brought the old name back, without its files, would make a
   // lie of it.
   s.root->sync();
   remove_tree(*s.root, trash);
 }
 
-HOLDFAST_INLINE bool Writer::is_being_read(const CheckpointName& name) {
-  try {
-    const auto directory = state_->root->open_directory(name.name);
-    return !directory->open_file(kManifestName)->is_unlocked();
-  } catch (const Error& error) {
-    if (error.code() == ErrorCode::not_found) {
-      return false;
-    }
-    throw;
+HOLDFAST_INLINE Hold Writer::hold_on(const CheckpointName& name) {
+  Hold hold;
+  const auto manifest = detail::manifest_if_there(*state_->root, name.name);
+  if (manifest) {
+    hold.being_read = !manifest->is_unlocked();
+    hold.pin = read_pin(*state_->root->open_directory(name.name));
   }
+  return hold;
+}
+
+HOLDFAST_INLINE void Writer::pin(
+    const CheckpointName& name,
+    const std::string& label) {
+  state_->check_fence();
+  write_pin(*state_->root->open_directory(name.name), label);
+}
+
+HOLDFAST_INLINE void Writer::unpin(const CheckpointName& name) {
+  state_->check_fence();
+  remove_pin(*state_->root->open_directory(name.name));
 }
 
 HOLDFAST_INLINE void Writer::point_latest(const std::string& name) noexcept {
