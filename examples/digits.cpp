@@ -5,6 +5,7 @@
 #include <torch/torch.h>
 
 #include <holdfast/holdfast.hpp>
+#include <holdfast/run/preemption.hpp>
 
 #include <cstdint>
 #include <cstdlib>
@@ -42,7 +43,8 @@ constexpr const char* kUsage =
     R"(usage: digits [flags]
 
 Trains a small network on handwritten digits; started again with the same
-flags, it goes on where it was.
+flags, it goes on where it was. SIGTERM, SIGUSR1 and SIGINT (Ctrl-C) save first;
+exit status 75 then says that it wants to be started again.
 
   --dir <path>        run directory with the checkpoints (runs/digits)
   --data <file>       the images (examples/data/digits.csv)
@@ -290,6 +292,7 @@ void train(const Flags& flags) {
       optimizer,
       scheduler,
       batches};
+  holdfast::Preemption preemption{checkpoints};
   std::cout << checkpoints.resume() << std::endl;
 
   while (checkpoints.running(holdfast::epochs(flags.epochs))) {

@@ -1,8 +1,10 @@
-"""Kills the digits example with SIGKILL at random moments, and starts it again.
+"""Kills the digits example at random moments, and starts it again: by SIGKILL,
+or preempts it by SIGTERM.
 
-Usage: kill_digits.py <digits program> <digits.csv> <folder for run directories>
+Usage: kill_digits.py kill|preempt <digits program> <digits.csv>
+           <folder for run directories>
 
-Run directories are uncompressed and compressed in turn. Each is killed ten
+Run directories are uncompressed and compressed in turn. Each is struck ten
 times and then allowed to end. Demanded of all of them:
 
 - the final weights are those of a run that was not interrupted and saved only
@@ -11,9 +13,12 @@ times and then allowed to end. Demanded of all of them:
   loss, accuracy and learning rate, is that run's line;
 - a start after a kill resumes the newest checkpoint that the kill has left,
   passes none over, and warns of nothing; it is a fresh start only if there is
-  none.
+  none;
+- one that is preempted saves, says so, and exits with 75, unless the signal came
+  before the program watched for it or after its last step.
 
-HOLDFAST_KILLS: how many kills (20). HOLDFAST_SEED: which random moments (1).
+HOLDFAST_KILLS: how often to strike (20). HOLDFAST_SEED: which random moments
+(1).
 """
 
 import os
@@ -21,6 +26,7 @@ import pathlib
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -34,6 +40,7 @@ WINDOW = 0.6
 BEFORE_REPORT = 0.2
 # A process that takes longer hangs.
 PATIENCE = 120
+RUN_AGAIN = 75
 
 
 class Failure(Exception):
@@ -64,10 +71,24 @@ class Digits:
                 raise Failure(f"no end after {PATIENCE} s: {self.lines()}")
             time.sleep(0.001)
 
+    def strike(self, number):
+        """Sends a signal. False if the process had ended by itself."""
+        self.process.send_signal(number)
+        self.wait_until(lambda: False)
+        status = self.process.returncode
+        if number == signal.SIGTERM and status == RUN_AGAIN:
+            told = self.errors()
+            if not re.fullmatch(
+                    r"holdfast: preempted: SIGTERM: saved \S+\n", told):
+                raise Failure(f"preempted without a word: '{told}'")
+            return True
+        if number == signal.SIGTERM and status == -number and self.lines():
+            raise Failure("killed by SIGTERM, though it watched for it")
+        return status == -number
+
     def kill(self):
-        """False if the process had ended by itself."""
         self.process.kill()
-        return self.process.wait() == -9
+        self.process.wait()
 
     def finish(self):
         self.wait_until(lambda: False)
@@ -126,7 +147,7 @@ def check(digits, reference, expected):
                 raise Failure(f"'{line}', but uninterrupted '{other}'")
         if "passed over" in line or "lost" in line or "environment" in line:
             raise Failure(f"a kill did harm: {lines}")
-    if digits.errors():
+    if digits.errors() and digits.process.returncode != RUN_AGAIN:
         raise Failure(f"standard error: {digits.errors()}")
 
 
@@ -141,8 +162,9 @@ class Counts:
         self.directories = 0
 
 
-def run_directory(command, directory, reference, chance, kills, counts):
-    """Kills runs in a new directory up to `kills` times, then lets one end."""
+def run_directory(
+        command, directory, reference, chance, number, kills, counts):
+    """Strikes runs in a new directory up to `kills` times, then lets one end."""
     counts.directories += 1
     done = 0
     while True:
@@ -157,7 +179,7 @@ def run_directory(command, directory, reference, chance, kills, counts):
             digits.wait_until(lambda: time.monotonic() >= deadline)
         else:
             digits.finish()
-        killed = digits.kill()
+        killed = digits.strike(number)
         check(digits, reference, expected)
         if digits.lines():
             counts.resumes += expected is not None
@@ -177,7 +199,8 @@ def run_directory(command, directory, reference, chance, kills, counts):
 
 
 def main():
-    program, data, work = sys.argv[1:]
+    mode, program, data, work = sys.argv[1:]
+    number = {"kill": signal.SIGKILL, "preempt": signal.SIGTERM}[mode]
     kills = int(os.environ.get("HOLDFAST_KILLS", "20"))
     seed = int(os.environ.get("HOLDFAST_SEED", "1"))
     chance = random.Random(seed)
@@ -191,7 +214,7 @@ def main():
         return [program, "--data", data, "--epochs", str(EPOCHS), "--dir",
                 str(directory), "--save-every", str(save_every), *more]
 
-    print(f"seed {seed}, {kills} kills", flush=True)
+    print(f"seed {seed}, {kills} times {number.name}", flush=True)
     try:
         reference = Reference(
             command(work / "uninterrupted", 1_000_000),
@@ -199,18 +222,18 @@ def main():
         print(f"uninterrupted: weights {reference.weights}", flush=True)
         while counts.kills < kills:
             compress = ["--compress"] if counts.directories % 2 else []
-            directory = work / f"killed-{counts.directories + 1}"
+            directory = work / f"{mode}-{counts.directories + 1}"
             done = run_directory(
                 command(directory, SAVE_EVERY, *compress), directory,
-                reference, chance,
+                reference, chance, number,
                 min(KILLS_A_DIRECTORY, kills - counts.kills), counts)
             print(f"{directory.name}{' compressed' if compress else ''}: "
-                  f"{done} kills, the same weights", flush=True)
+                  f"{done} times, the same weights", flush=True)
     except Failure as failure:
-        print(f"FAILED after {counts.kills} kills: {failure}")
+        print(f"FAILED after {counts.kills} times: {failure}")
         print(f"run directories and logs are in {work}")
         sys.exit(1)
-    print(f"{counts.kills} kills: {counts.within_save} within a save, "
+    print(f"{counts.kills} times: {counts.within_save} within a save, "
           f"{counts.within_removal} within a removal, {counts.before_report} "
           f"before the resume was reported; {counts.resumes} resumes and "
           f"{counts.fresh} fresh starts in {counts.directories} directories; "

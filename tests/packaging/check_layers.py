@@ -24,7 +24,7 @@ MAY_INCLUDE = {
     "policy": {"base", "format"},
     "state": {"base", "format"},
     "engine": {"base", "io", "format", "store", "policy", "state"},
-    "run": {"base", "io", "engine"},
+    "run": {"base", "io", "policy", "engine"},
     "libtorch": {"base", "format", "state"},
     "testing": {"base", "io"},
     "distributed": ALL,

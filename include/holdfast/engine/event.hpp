@@ -17,6 +17,7 @@ struct Event {
     passed_over, ///< A checkpoint that could not be used at a resume.
     quarantined,
     removed,
+    preempted, ///< The run ends early: whether it was saved.
     warning,
   };
   Kind kind = Kind::warning;
@@ -30,7 +31,8 @@ struct Event {
 /// throws is swallowed.
 using EventHandler = std::function<void(const Event&)>;
 
-/// Prints `save_failed`, `passed_over`, `quarantined` and `warning` to stderr.
+/// Prints `save_failed`, `passed_over`, `quarantined`, `preempted` and
+/// `warning` to stderr.
 void print_warnings(const Event& event);
 
 } // namespace holdfast

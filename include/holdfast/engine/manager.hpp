@@ -6,6 +6,7 @@
 #include <holdfast/base/progress.hpp>
 #include <holdfast/base/units.hpp>
 #include <holdfast/engine/checkpoint_info.hpp>
+#include <holdfast/engine/interrupter.hpp>
 #include <holdfast/engine/options.hpp>
 #include <holdfast/engine/probe.hpp>
 #include <holdfast/engine/report.hpp>
@@ -161,6 +162,11 @@ class Manager {
   /// From any thread or a signal handler: the next `step()` or `end_epoch()`
   /// saves, then `running()` is false and loaders' ranges end.
   void request_stop() noexcept;
+
+  /// Lets `interrupter` end the run; null: nobody, which is how it begins. It
+  /// must outlive the manager or be taken away before; `invalid_argument` while
+  /// there is another one. See `Preemption`.
+  void set_interrupter(Interrupter* interrupter);
 
   [[nodiscard]] Progress progress() const;
   [[nodiscard]] std::int64_t epoch() const;

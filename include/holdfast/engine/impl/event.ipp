@@ -22,6 +22,8 @@ HOLDFAST_INLINE const char* to_string(Event::Kind kind) noexcept {
       return "quarantined";
     case Event::Kind::removed:
       return "removed";
+    case Event::Kind::preempted:
+      return "preempted";
     case Event::Kind::warning:
       return "warning";
   }
@@ -33,6 +35,7 @@ HOLDFAST_INLINE void print_warnings(const Event& event) {
     case Event::Kind::save_failed:
     case Event::Kind::passed_over:
     case Event::Kind::quarantined:
+    case Event::Kind::preempted:
     case Event::Kind::warning:
       std::fprintf(
           stderr,

@@ -74,6 +74,8 @@ struct Manager::State final : LoopControl {
   MetricWatch watch;
   TriggerPoint last_save;
   Progress last_saved; ///< Where the newest checkpoint stands.
+  std::string last_path; ///< Of the newest checkpoint; empty: none.
+  double save_seconds = 0; ///< What a save takes, as measured; 0: unknown.
   int failures = 0;
   std::exception_ptr last_error; ///< Of the newest failed save.
   std::map<std::string, double> best_values;
@@ -82,6 +84,10 @@ struct Manager::State final : LoopControl {
   std::optional<Epochs> epoch_goal;
   std::atomic<bool> stop_requested{false};
   bool stopped = false; ///< The request, seen at a safe point.
+  Interrupter* interrupter = nullptr;
+  std::string interruption; ///< Its reason; empty: none.
+  bool told_interruption = false;
+  std::string left_out; ///< Why an interrupted run was not saved.
   bool stop_saved = false; ///< A step has been saved because the run ends.
   bool told_to_stop = false; ///< running() said false, and no step followed.
   bool epoch_cut = false; ///< end_epoch() was ignored: its epoch is not over.
@@ -97,8 +103,12 @@ struct Manager::State final : LoopControl {
   [[nodiscard]] bool stopping() const noexcept override {
     return stopped || (step_goal && progress.step >= step_goal->count);
   }
-  void see_stop_request() noexcept {
-    stopped = stopped || stop_requested.load(std::memory_order_relaxed);
+  void see_stop_request() {
+    if (interrupter != nullptr && interruption.empty()) {
+      see_interruption();
+    }
+    stopped = stopped || stop_requested.load(std::memory_order_relaxed) ||
+        !interruption.empty();
   }
   void range_begins() override {
     range_left = false;
@@ -212,6 +222,11 @@ struct Manager::State final : LoopControl {
   [[nodiscard]] Value probe_at_save();
   [[nodiscard]] std::optional<ProbeResult> check_probe(const Value& was);
 
+  // engine/impl/manager_interruption.ipp
+  void see_interruption();
+  [[nodiscard]] bool is_too_late_to_save();
+  void tell_interruption();
+
   // engine/impl/manager_save.ipp
   [[nodiscard]] Values engine_values(Value probed) const;
   [[nodiscard]] Manifest manifest(
@@ -219,6 +234,11 @@ struct Manager::State final : LoopControl {
       std::vector<std::string> reasons) const;
   SaveHandle save(const Metrics& metrics, std::vector<std::string> reasons);
   void save_if_due(const Metrics& metrics, bool goal_reached);
+  /// Where the run stands is what the newest checkpoint holds.
+  [[nodiscard]] bool is_saved() const noexcept {
+    return progress.step == last_saved.step &&
+        progress.epoch == last_saved.epoch;
+  }
   [[nodiscard]] bool ask_running();
   [[nodiscard]] std::vector<std::string> new_bests(const Metrics& metrics);
   [[nodiscard]] std::optional<double> best_value(
@@ -307,6 +327,7 @@ HOLDFAST_INLINE void Manager::step(const Metrics& metrics) {
   // A loop that goes on regardless is not saved at each of its steps.
   state.save_if_due(metrics, state.stopping() && !state.stop_saved);
   state.tell(SafePoint::Kind::step, metrics);
+  state.tell_interruption();
 }
 
 HOLDFAST_INLINE void Manager::end_epoch(const Metrics& metrics) {
@@ -332,6 +353,7 @@ HOLDFAST_INLINE void Manager::end_epoch(const Metrics& metrics) {
       state.epoch_goal && state.progress.epoch >= state.epoch_goal->count;
   state.save_if_due(metrics, goal || state.stopping());
   state.tell(SafePoint::Kind::epoch, metrics);
+  state.tell_interruption();
 }
 
 HOLDFAST_INLINE SaveHandle Manager::save(const Metrics& metrics) {
@@ -414,6 +436,7 @@ HOLDFAST_INLINE const std::string& Manager::directory() const noexcept {
 
 } // namespace holdfast
 
+#include <holdfast/engine/impl/manager_interruption.ipp>
 #include <holdfast/engine/impl/manager_lines.ipp>
 #include <holdfast/engine/impl/manager_probe.ipp>
 #include <holdfast/engine/impl/manager_resume.ipp>

@@ -141,6 +141,7 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
   last_save = engine.last_save;
   progress = manifest.progress;
   last_saved = manifest.progress;
+  last_path = root->path() + "/" + found.name.name;
   elapsed_before = manifest.progress.elapsed_seconds;
   started_at = settings.clock->monotonic_seconds();
   // What a former life or line of this manager has left.

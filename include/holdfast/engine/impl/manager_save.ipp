@@ -63,6 +63,7 @@ Manager::State::save(const Metrics& metrics, std::vector<std::string> reasons) {
   const CheckpointPlan plan = plan_checkpoint(captured);
   // Counts from the attempt on: a full disk is not met again at every step.
   last_save = now();
+  const double began = settings.clock->monotonic_seconds();
   auto result = std::make_shared<SaveHandle::Result>();
   std::uint64_t sequence = 0;
   std::string name;
@@ -92,7 +93,10 @@ Manager::State::save(const Metrics& metrics, std::vector<std::string> reasons) {
   }
   if (!result->error) {
     failures = 0;
+    const double took = settings.clock->monotonic_seconds() - began;
+    save_seconds = save_seconds > 0 ? (save_seconds + took) / 2 : took;
     last_saved = progress;
+    last_path = result->path;
     history->mark_valid(sequence);
     for (const KeepBest& rule : settings.retention.best) {
       const auto metric = metrics.values().find(rule.metric);
@@ -152,10 +156,11 @@ HOLDFAST_INLINE void Manager::State::save_if_due(
   }
   if (goal_reached) {
     reasons.emplace_back(
-        stop_requested.load(std::memory_order_relaxed) ? "stop requested"
-                                                       : "goal reached");
+        !interruption.empty() ? "preempted: " + interruption
+            : stop_requested.load(std::memory_order_relaxed) ? "stop requested"
+                                                             : "goal reached");
   }
-  if (reasons.empty()) {
+  if (reasons.empty() || is_too_late_to_save()) {
     return;
   }
   const SaveHandle handle = save(metrics, std::move(reasons));
@@ -198,10 +203,6 @@ HOLDFAST_INLINE bool Manager::State::ask_running() {
     stop_saved = false;
     return true;
   }
-  const auto is_saved = [this] {
-    return progress.step == last_saved.step &&
-        progress.epoch == last_saved.epoch;
-  };
   // In an epoch that was cut, per-epoch code may have run: not to be saved.
   if (!is_saved() && !sources.ahead() && !epoch_cut) {
     save_if_due({}, true);
@@ -209,6 +210,7 @@ HOLDFAST_INLINE bool Manager::State::ask_running() {
   if (!is_saved() && failures > 0 && settings.max_save_failures > 0) {
     std::rethrow_exception(last_error);
   }
+  tell_interruption();
   told_to_stop = true;
   return false;
 }
