@@ -264,27 +264,28 @@ TEST_CASE("preemption: a grace time that suffices is not felt", "[preempt]") {
 TEST_CASE(
     "preemption: raised as an error, and handlers come back",
     "[preempt]") {
-  CHECK(in_forked_child([] {
-          std::signal(SIGTERM, SIG_IGN);
-          std::signal(SIGINT, [](int) { ::_exit(55); });
-          try {
-            Life life{kRoot, PreemptionOptions().then(AfterPreemption::raise)};
-            life.files = std::make_shared<MemoryFileSystem>();
-            life.at_step = signal_at(2, SIGUSR1);
-            (void)life();
-            return 1;
-          } catch (const Error& error) {
-            if (error.code() != ErrorCode::preempted ||
-                std::string(error.what()) !=
-                    "'runs/a': SIGUSR1: saved runs/a/ckpt-000001-step-2 "
-                    "(preempted)") {
-              return 2;
-            }
+  CHECK(
+      in_forked_child([] {
+        std::signal(SIGTERM, SIG_IGN);
+        std::signal(SIGINT, [](int) { ::_exit(55); });
+        try {
+          Life life{kRoot, PreemptionOptions().then(AfterPreemption::raise)};
+          life.files = std::make_shared<MemoryFileSystem>();
+          life.at_step = signal_at(2, SIGUSR1);
+          (void)life();
+          return 1;
+        } catch (const Error& error) {
+          if (error.code() != ErrorCode::preempted ||
+              std::string(error.what()) !=
+                  "'runs/a/ckpt-000001-step-2': 'SIGUSR1': the run was saved, "
+                  "and has to end (preempted)") {
+            return 2;
           }
-          ::raise(SIGTERM); // ignored, as before
-          ::raise(SIGINT);
-          return 3;
-        }) == 55);
+        }
+        ::raise(SIGTERM); // ignored, as before
+        ::raise(SIGINT);
+        return 3;
+      }) == 55);
 }
 
 TEST_CASE(

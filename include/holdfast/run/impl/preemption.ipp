@@ -322,8 +322,11 @@ HOLDFAST_INLINE void Preemption::interrupted(const Interruption& interruption) {
   s.disarm();
   if (s.options.action_ == AfterPreemption::raise) {
     ErrorDetails details;
-    details.path = s.manager.directory();
-    details.message = interruption.text;
+    details.path = interruption.checkpoint;
+    details.name = interruption.reason;
+    details.message = interruption.saved
+        ? "the run was saved, and has to end"
+        : "the run has to end, and what was trained last is not saved";
     throw Error(ErrorCode::preempted, std::move(details));
   }
 }
