@@ -93,6 +93,88 @@ TEST_CASE(
 }
 
 TEST_CASE(
+    "manager: saves as often as its share of the time allows",
+    "[engine]") {
+  const Disk disk = new_disk();
+  const auto slow = std::make_shared<FaultFileSystem>(disk);
+  ManualClock clock;
+  slow->set_hook([&](std::uint64_t, const std::string& what) {
+    if (what.find("rename") == 0) {
+      clock.pass(2); // what a save takes
+    }
+  });
+  const auto options = [&] {
+    return on(slow).clock(clock).keep_all().save_overhead(
+        0.1, std::chrono::seconds(3));
+  };
+  const auto train = [&](ToyRun& run, int count) {
+    for (int i = 0; i < count; ++i) {
+      if (i % ToyRun::kSamples == 0) {
+        run.loader.begin();
+      }
+      run.train_batch(run.loader.next());
+      clock.pass(1);
+      run.manager.step();
+      if (run.manager.progress().batch == ToyRun::kSamples) {
+        run.manager.end_epoch();
+      }
+    }
+  };
+  {
+    ToyRun run(kRoot, options());
+    run.manager.resume();
+    train(run, 50);
+    // The first to know what it takes; then 20 seconds from start to start.
+    CHECK(steps_of(run.manager.list()) == std::vector<std::int64_t>{3, 21, 39});
+    CHECK(
+        run.manager.latest()->reasons ==
+        std::vector<std::string>{"10 % of the time"});
+    run.manager.save(); // at 50
+  }
+  // What it takes is known after a resume, too.
+  ToyRun run(kRoot, options());
+  run.manager.resume();
+  train(run, 20);
+  CHECK(
+      steps_of(run.manager.list()) ==
+      std::vector<std::int64_t>{3, 21, 39, 50, 70});
+}
+
+TEST_CASE("manager: saves when the user says so", "[engine]") {
+  const Disk disk = new_disk();
+  Events events;
+  ToyRun run(
+      kRoot,
+      on(disk)
+          .keep_all()
+          .on_event(events.handler())
+          .save_when(
+              "step 2 or 3",
+              [](const TriggerPoint& now) {
+                return now.step == 2 || now.step == 3;
+              })
+          .save_when("broken", [](const TriggerPoint& now) -> bool {
+            if (now.step == 4) {
+              throw std::runtime_error("no idea");
+            }
+            return now.step == 3;
+          }));
+  run.manager.resume();
+  train_steps(run, 5);
+  const std::vector<CheckpointInfo> infos = run.manager.list();
+  CHECK(steps_of(infos) == std::vector<std::int64_t>{2, 3});
+  CHECK(infos[0].reasons == std::vector<std::string>{"step 2 or 3"});
+  CHECK(infos[1].reasons == std::vector<std::string>{"step 2 or 3", "broken"});
+  REQUIRE(events.count(Event::Kind::warning) == 1);
+  CHECK(events.of(Event::Kind::warning)[0].text == "broken: no idea");
+  const auto never = [](const TriggerPoint&) {
+    return false;
+  };
+  CHECK(code_of([&] { Options().save_when("", never); }) == "invalid_argument");
+  CHECK(code_of([&] { Options().save_when("x", {}); }) == "invalid_argument");
+}
+
+TEST_CASE(
     "manager: saves at the same steps however often it is killed",
     "[engine]") {
   const auto options = [](const Disk& disk) {

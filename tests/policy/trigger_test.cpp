@@ -284,3 +284,61 @@ TEST_CASE(
   }
   SUCCEED();
 }
+
+TEST_CASE("trigger: saving takes no more than its share", "[policy]") {
+  const SaveOverhead rule{0.02, 10};
+  const auto due_after = [&](double save_seconds, double elapsed) {
+    return is_due(
+        rule, save_seconds, TriggerPoint{0, 0, 1000}, {0, 0, 1000 + elapsed});
+  };
+  CHECK_FALSE(due_after(4, 199));
+  CHECK(due_after(4, 200));
+  CHECK_FALSE(due_after(0.001, 9.9)); // not more often than that
+  CHECK(due_after(0.001, 10));
+  CHECK_FALSE(due_after(0, 9.9)); // unknown: measured by the first
+  CHECK(due_after(0, 10));
+  CHECK(due_after(kNan, 10));
+  CHECK(due_after(kInfinity, 10));
+  CHECK(due_after(4, -1)); // the last one lies ahead
+  CHECK_FALSE(due_after(4, kNan));
+  CHECK(to_string(rule) == "2 % of the time");
+  CHECK(to_string(SaveOverhead{0.005, 10}) == "0.5 % of the time");
+
+  // Over a run in which saves get dearer, and steps take their time.
+  for (const double step_seconds : {0.1, 7.0, 900.0}) {
+    double now = 0;
+    double saving = 0;
+    double last = 0;
+    double known = 0;
+    int saves = 0;
+    while (now < 1e6) {
+      now += step_seconds;
+      if (is_due(rule, known, TriggerPoint{0, 0, last}, {0, 0, now})) {
+        const double cost = 1 + 3e-6 * now;
+        last = now;
+        now += cost;
+        saving += cost;
+        known = known > 0 ? (known + cost) / 2 : cost;
+        ++saves;
+      }
+    }
+    CAPTURE(step_seconds, saves, saving / now);
+    CHECK(saving / now <= 0.0201);
+    // And as often as that allows, up to a step.
+    CHECK(saving / now >= 0.02 * 50 / (50 + step_seconds) * 0.7);
+  }
+}
+
+TEST_CASE("trigger: a share that makes no sense is refused", "[policy]") {
+  for (const double bad : {0.0, -0.1, 1.0, 2.0, kNan}) {
+    CHECK(code_of([&] {
+            validate(SaveOverhead{bad, 10});
+          }) == "invalid_argument");
+  }
+  for (const double bad : {-1.0, kNan, kInfinity}) {
+    CHECK(code_of([&] {
+            validate(SaveOverhead{0.5, bad});
+          }) == "invalid_argument");
+  }
+  validate(SaveOverhead{0.99, 0});
+}

@@ -13,7 +13,9 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,9 +33,17 @@ namespace holdfast {
   return compression;
 }
 
+/// A reason to save that the user decides.
+struct SaveWhen {
+  std::string reason;
+  std::function<bool(const TriggerPoint&)> is_due;
+};
+
 /// Options as a manager uses them: complete and checked.
 struct Settings {
   std::vector<SaveEvery> triggers;
+  std::optional<SaveOverhead> overhead;
+  std::vector<SaveWhen> save_when;
   RetentionRules retention;
   Compression compression;
   double lock_wait_seconds = 0;
@@ -52,11 +62,24 @@ class Options {
   Options() = default;
 
   /// Saves every so many steps, epochs, or so much time; any of them when
-  /// several are given. Default: at the end of every epoch, and every half
-  /// hour, so that a loop without epochs is saved too.
+  /// several are given, this and the next two. Default: at the end of every
+  /// epoch, and every half hour, so that a loop without epochs is saved too.
   Options& save_every(Steps interval);
   Options& save_every(Epochs interval);
   Options& save_every(std::chrono::duration<double> interval);
+
+  /// Saves as often as saving takes no more than this share of the time, such
+  /// as 0.02: the interval follows what a save is measured to take. Never more
+  /// often than every `least`.
+  Options& save_overhead(
+      double share,
+      std::chrono::duration<double> least = std::chrono::seconds(10));
+  /// Saves when `is_due`, which is asked at each `step()` and `end_epoch()`, so
+  /// it has to be quick; `reason` is recorded. What it throws counts as false,
+  /// with a warning. One more each time.
+  Options& save_when(
+      std::string reason,
+      std::function<bool(const TriggerPoint&)> is_due);
 
   /// Keeps the newest `count`. Default 3 where no other rule is given.
   Options& keep_last(std::size_t count);

@@ -55,6 +55,29 @@ struct TriggerPoint {
     const TriggerPoint& last,
     const TriggerPoint& now);
 
+/// Saving may take a share of the time: as often as that allows.
+struct SaveOverhead {
+  double share = 0.02; ///< Of all time, above 0 and below 1.
+  double least_seconds = 10; ///< Between two saves; finite, not negative.
+};
+
+/// Throws `invalid_argument` where `rule` breaks what `SaveOverhead` says.
+void validate(const SaveOverhead& rule);
+
+/// For people: "2 % of the time".
+[[nodiscard]] std::string to_string(const SaveOverhead& rule);
+
+/// True if a save that takes `save_seconds` is due: since the last one began,
+/// at least `save_seconds / share` have passed, so that it was within the share
+/// of the time until now. 0 seconds: unknown, and due as soon as
+/// `least_seconds` allow, because that is how it gets known. What holds for
+/// seconds in `due` holds here.
+[[nodiscard]] bool is_due(
+    const SaveOverhead& rule,
+    double save_seconds,
+    const TriggerPoint& last,
+    const TriggerPoint& now);
+
 } // namespace holdfast
 
 #if HOLDFAST_HEADER_ONLY

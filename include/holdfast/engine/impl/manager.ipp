@@ -233,6 +233,7 @@ struct Manager::State final : LoopControl {
       const Metrics& metrics,
       std::vector<std::string> reasons) const;
   SaveHandle save(const Metrics& metrics, std::vector<std::string> reasons);
+  [[nodiscard]] std::vector<std::string> due_now();
   void save_if_due(const Metrics& metrics, bool goal_reached);
   /// Where the run stands is what the newest checkpoint holds.
   [[nodiscard]] bool is_saved() const noexcept {

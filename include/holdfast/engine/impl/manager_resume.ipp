@@ -12,6 +12,7 @@ struct EngineState {
   MetricWatch watch;
   Value probe; ///< Null where it was saved without one.
   TriggerPoint last_save;
+  double save_seconds = 0;
 
   explicit EngineState(const Values& values) {
     means.load(at(values, "means"));
@@ -19,7 +20,11 @@ struct EngineState {
     last_save.step = at(point, "step").as<std::int64_t>("step");
     last_save.epoch = at(point, "epoch").as<std::int64_t>("epoch");
     last_save.elapsed_seconds = at(point, "elapsed").as<double>("elapsed");
-    // Checkpoints of older versions have neither.
+    // Checkpoints of older versions have none of these.
+    const auto seconds = point.find("seconds");
+    if (seconds != point.end()) {
+      save_seconds = seconds->second.as<double>("seconds");
+    }
     const auto history = values.find("history");
     if (history != values.end()) {
       watch.load(history->second);
@@ -139,6 +144,7 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
   means = std::move(engine.means);
   watch = std::move(engine.watch);
   last_save = engine.last_save;
+  save_seconds = engine.save_seconds;
   progress = manifest.progress;
   last_saved = manifest.progress;
   last_path = root->path() + "/" + found.name.name;

@@ -12,6 +12,7 @@ HOLDFAST_INLINE Values Manager::State::engine_values(Value probed) const {
   trigger["epoch"] = last_save.epoch;
   trigger["elapsed"] = last_save.elapsed_seconds;
   Values values;
+  trigger["seconds"] = save_seconds;
   values["last_save"] = std::move(trigger);
   values["means"] = means.to_value();
   values["history"] = watch.to_value();
@@ -147,10 +148,33 @@ HOLDFAST_INLINE std::vector<std::string> Manager::State::new_bests(
   return reasons;
 }
 
+/// What triggers say: steps, epochs, time, overhead, and the user.
+HOLDFAST_INLINE std::vector<std::string> Manager::State::due_now() {
+  const TriggerPoint point = now();
+  std::vector<std::string> reasons = due(settings.triggers, last_save, point);
+  if (settings.overhead &&
+      is_due(*settings.overhead, save_seconds, last_save, point)) {
+    reasons.push_back(to_string(*settings.overhead));
+  }
+  for (const SaveWhen& when : settings.save_when) {
+    try {
+      if (when.is_due(point)) {
+        reasons.push_back(when.reason);
+      }
+    } catch (...) { // not to know must not end the run
+      emit(
+          Event::Kind::warning,
+          "",
+          when.reason + ": " + current_exception_text());
+    }
+  }
+  return reasons;
+}
+
 HOLDFAST_INLINE void Manager::State::save_if_due(
     const Metrics& metrics,
     bool goal_reached) {
-  std::vector<std::string> reasons = due(settings.triggers, last_save, now());
+  std::vector<std::string> reasons = due_now();
   for (std::string& reason : new_bests(metrics)) {
     reasons.push_back(std::move(reason));
   }

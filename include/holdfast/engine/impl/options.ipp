@@ -25,6 +25,25 @@ HOLDFAST_INLINE Options& Options::save_every(
   return *this;
 }
 
+HOLDFAST_INLINE Options& Options::save_overhead(
+    double share,
+    std::chrono::duration<double> least) {
+  settings_.overhead = SaveOverhead{share, least.count()};
+  validate(*settings_.overhead);
+  return *this;
+}
+
+HOLDFAST_INLINE Options& Options::save_when(
+    std::string reason,
+    std::function<bool(const TriggerPoint&)> is_due) {
+  if (reason.empty() || !is_utf8(reason) || !is_due) {
+    throw_invalid_argument(
+        "save_when", "needs a reason and a function", reason);
+  }
+  settings_.save_when.push_back(SaveWhen{std::move(reason), std::move(is_due)});
+  return *this;
+}
+
 HOLDFAST_INLINE Options& Options::keep_last(std::size_t count) {
   settings_.retention.last = count;
   return *this;
@@ -123,7 +142,8 @@ HOLDFAST_INLINE Options& Options::clock(Clock& clock) {
 
 HOLDFAST_INLINE Settings Options::resolve() const {
   Settings settings = settings_;
-  if (settings.triggers.empty()) {
+  if (settings.triggers.empty() && !settings.overhead &&
+      settings.save_when.empty()) {
     settings.triggers.push_back(holdfast::save_every(epochs(1)));
     settings.triggers.push_back(holdfast::save_every(std::chrono::minutes(30)));
   }

@@ -104,6 +104,37 @@ HOLDFAST_INLINE std::string to_string(const SaveEvery& rule) {
       " " + unit + "s";
 }
 
+HOLDFAST_INLINE void validate(const SaveOverhead& rule) {
+  if (!(rule.share > 0 && rule.share < 1)) {
+    throw_invalid_argument(
+        "save_overhead",
+        "the share must be above 0 and below 1",
+        detail::describe_number(rule.share));
+  }
+  if (!std::isfinite(rule.least_seconds) || rule.least_seconds < 0) {
+    throw_invalid_argument(
+        "save_overhead",
+        "the time between saves must be finite and not negative",
+        detail::describe_number(rule.least_seconds));
+  }
+}
+
+HOLDFAST_INLINE std::string to_string(const SaveOverhead& rule) {
+  return detail::describe_number(rule.share * 100) + " % of the time";
+}
+
+HOLDFAST_INLINE bool is_due(
+    const SaveOverhead& rule,
+    double save_seconds,
+    const TriggerPoint& last,
+    const TriggerPoint& now) {
+  const double known = std::isfinite(save_seconds) ? save_seconds : 0;
+  return detail::time_is_due(
+      std::max(rule.least_seconds, known / rule.share),
+      last.elapsed_seconds,
+      now.elapsed_seconds);
+}
+
 HOLDFAST_INLINE std::vector<std::string> due(
     const std::vector<SaveEvery>& rules,
     const TriggerPoint& last,
