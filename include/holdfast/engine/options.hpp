@@ -50,6 +50,8 @@ struct Settings {
   int max_save_failures = 0;
   std::vector<std::pair<std::string, std::string>> tags;
   EventHandler on_event;
+  bool event_log = true;
+  double heartbeat_seconds = 5;
   std::vector<SafePointHandler> on_safe_point;
   std::shared_ptr<FileSystem> file_system;
   Clock* clock = nullptr;
@@ -129,6 +131,13 @@ class Options {
   /// Receives every event instead of the default, which prints warnings and
   /// failures to stderr, a line each. An empty function silences them.
   Options& on_event(EventHandler handler);
+
+  /// Whether events are written to history.jsonl in the run directory, too.
+  /// Default: yes.
+  Options& event_log(bool keep);
+  /// How often HEARTBEAT in the run directory is brought up to date, for
+  /// monitors (docs/operations.md). Default 5 s; 0: never.
+  Options& heartbeat(std::chrono::duration<double> interval);
 
   /// Lets `handler` look at the run at every safe point; one more each time.
   Options& on_safe_point(SafePointHandler handler);

@@ -5,6 +5,8 @@
 #include <holdfast/base/posix_fork.hpp>
 #include <holdfast/base/text.hpp>
 #include <holdfast/engine/data_sources.hpp>
+#include <holdfast/engine/event_log.hpp>
+#include <holdfast/engine/heartbeat.hpp>
 #include <holdfast/engine/history.hpp>
 #include <holdfast/engine/metric_watch.hpp>
 #include <holdfast/engine/part_set.hpp>
@@ -60,6 +62,8 @@ struct Manager::State final : LoopControl {
   std::shared_ptr<Directory> root;
   detail::Owned<Writer> writer;
   detail::Owned<History> history;
+  detail::Owned<EventLog> event_log;
+  detail::Owned<Heartbeat> heartbeat;
   DataSources sources;
   std::string run_id;
   std::int64_t attempt = 0;
@@ -127,14 +131,10 @@ struct Manager::State final : LoopControl {
     }
   }
 
-  void emit(Event::Kind kind, std::string checkpoint, std::string text) const {
-    if (settings.on_event) {
-      try {
-        settings.on_event(Event{kind, std::move(checkpoint), std::move(text)});
-      } catch (...) { // an event must not end a training run
-      }
-    }
-  }
+  // engine/impl/manager_telling.ipp
+  void emit(Event::Kind kind, std::string checkpoint, std::string text);
+  void beat(Heartbeat::State state, double elapsed_seconds) noexcept;
+  void end_heartbeat() noexcept;
 
   void tell(SafePoint::Kind kind, const Metrics& metrics) {
     for (const SafePointHandler& handler : settings.on_safe_point) {
@@ -233,7 +233,7 @@ struct Manager::State final : LoopControl {
       const Metrics& metrics,
       std::vector<std::string> reasons) const;
   SaveHandle save(const Metrics& metrics, std::vector<std::string> reasons);
-  [[nodiscard]] std::vector<std::string> due_now();
+  [[nodiscard]] std::vector<std::string> due_at(const TriggerPoint& point);
   void save_if_due(const Metrics& metrics, bool goal_reached);
   /// Where the run stands is what the newest checkpoint holds.
   [[nodiscard]] bool is_saved() const noexcept {
@@ -443,3 +443,4 @@ HOLDFAST_INLINE const std::string& Manager::directory() const noexcept {
 #include <holdfast/engine/impl/manager_resume.ipp>
 #include <holdfast/engine/impl/manager_retention.ipp>
 #include <holdfast/engine/impl/manager_save.ipp>
+#include <holdfast/engine/impl/manager_telling.ipp>

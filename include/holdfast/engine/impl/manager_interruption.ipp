@@ -36,6 +36,7 @@ HOLDFAST_INLINE void Manager::State::tell_interruption() {
     return;
   }
   told_interruption = true;
+  beat(Heartbeat::State::preempted, elapsed());
   Interruption told;
   told.reason = interruption;
   told.saved = is_saved() && !sources.ahead() && !last_path.empty();

@@ -21,9 +21,9 @@ struct EngineState {
     last_save.epoch = at(point, "epoch").as<std::int64_t>("epoch");
     last_save.elapsed_seconds = at(point, "elapsed").as<double>("elapsed");
     // Checkpoints of older versions have none of these.
-    const auto seconds = point.find("seconds");
-    if (seconds != point.end()) {
-      save_seconds = seconds->second.as<double>("seconds");
+    const auto seconds = values.find("save_seconds");
+    if (seconds != values.end()) {
+      save_seconds = seconds->second.as<double>("save_seconds");
     }
     const auto history = values.find("history");
     if (history != values.end()) {
@@ -65,6 +65,9 @@ Manager::State::take(const std::function<ResumeReport()>& begin) {
     writer = detail::Owned<Writer>(
         new Writer(root, *settings.clock, settings.lock_wait_seconds));
     history = detail::Owned<History>(new History(*root));
+    if (settings.event_log) {
+      event_log = detail::Owned<EventLog>(new EventLog(root));
+    }
     started_at = settings.clock->monotonic_seconds();
     // Before a restore, because attaching puts them at the start; and before
     // a line is begun, because it may fail.
@@ -76,6 +79,9 @@ Manager::State::take(const std::function<ResumeReport()>& begin) {
     before.put_back();
     std::rethrow_exception(error);
   }
+  heartbeat = detail::Owned<Heartbeat>(
+      new Heartbeat(root, *settings.clock, settings.heartbeat_seconds));
+  beat(Heartbeat::State::running, elapsed());
   tell(
       report.resumed() ? SafePoint::Kind::resumed
                        : SafePoint::Kind::fresh_start,
@@ -84,7 +90,10 @@ Manager::State::take(const std::function<ResumeReport()>& begin) {
 }
 
 HOLDFAST_INLINE void Manager::State::close() noexcept {
+  end_heartbeat();
   sources.detach();
+  heartbeat.reset();
+  event_log.reset();
   history.reset();
   writer.reset();
   root.reset();

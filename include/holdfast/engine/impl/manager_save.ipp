@@ -12,10 +12,10 @@ HOLDFAST_INLINE Values Manager::State::engine_values(Value probed) const {
   trigger["epoch"] = last_save.epoch;
   trigger["elapsed"] = last_save.elapsed_seconds;
   Values values;
-  trigger["seconds"] = save_seconds;
   values["last_save"] = std::move(trigger);
   values["means"] = means.to_value();
   values["history"] = watch.to_value();
+  values["save_seconds"] = save_seconds;
   if (probed.kind() != Value::Kind::null) {
     values["probe"] = std::move(probed);
   }
@@ -65,6 +65,9 @@ Manager::State::save(const Metrics& metrics, std::vector<std::string> reasons) {
   // Counts from the attempt on: a full disk is not met again at every step.
   last_save = now();
   const double began = settings.clock->monotonic_seconds();
+  beat(Heartbeat::State::saving, elapsed());
+  const ScopeExit saving_ends(
+      [&] { beat(Heartbeat::State::running, elapsed()); });
   auto result = std::make_shared<SaveHandle::Result>();
   std::uint64_t sequence = 0;
   std::string name;
@@ -149,8 +152,8 @@ HOLDFAST_INLINE std::vector<std::string> Manager::State::new_bests(
 }
 
 /// What triggers say: steps, epochs, time, overhead, and the user.
-HOLDFAST_INLINE std::vector<std::string> Manager::State::due_now() {
-  const TriggerPoint point = now();
+HOLDFAST_INLINE std::vector<std::string> Manager::State::due_at(
+    const TriggerPoint& point) {
   std::vector<std::string> reasons = due(settings.triggers, last_save, point);
   if (settings.overhead &&
       is_due(*settings.overhead, save_seconds, last_save, point)) {
@@ -174,7 +177,9 @@ HOLDFAST_INLINE std::vector<std::string> Manager::State::due_now() {
 HOLDFAST_INLINE void Manager::State::save_if_due(
     const Metrics& metrics,
     bool goal_reached) {
-  std::vector<std::string> reasons = due_now();
+  const TriggerPoint point = now();
+  beat(Heartbeat::State::running, point.elapsed_seconds);
+  std::vector<std::string> reasons = due_at(point);
   for (std::string& reason : new_bests(metrics)) {
     reasons.push_back(std::move(reason));
   }
@@ -234,6 +239,11 @@ HOLDFAST_INLINE bool Manager::State::ask_running() {
   if (!is_saved() && failures > 0 && settings.max_save_failures > 0) {
     std::rethrow_exception(last_error);
   }
+  beat(
+      !interruption.empty() ? Heartbeat::State::preempted
+          : stopped         ? Heartbeat::State::stopped
+                            : Heartbeat::State::finished,
+      elapsed());
   tell_interruption();
   told_to_stop = true;
   return false;

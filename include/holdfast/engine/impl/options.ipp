@@ -121,6 +121,17 @@ HOLDFAST_INLINE Options& Options::on_event(EventHandler handler) {
   return *this;
 }
 
+HOLDFAST_INLINE Options& Options::event_log(bool keep) {
+  settings_.event_log = keep;
+  return *this;
+}
+
+HOLDFAST_INLINE Options& Options::heartbeat(
+    std::chrono::duration<double> interval) {
+  settings_.heartbeat_seconds = interval.count();
+  return *this;
+}
+
 HOLDFAST_INLINE Options& Options::on_safe_point(SafePointHandler handler) {
   if (!handler) {
     throw_invalid_argument("on_safe_point", "must not be empty");
@@ -167,6 +178,10 @@ HOLDFAST_INLINE Settings Options::resolve() const {
   if (!std::isfinite(settings.lock_wait_seconds) ||
       settings.lock_wait_seconds < 0) {
     throw_invalid_argument("lock_wait", "the time must not be negative");
+  }
+  if (!std::isfinite(settings.heartbeat_seconds) ||
+      settings.heartbeat_seconds < 0) {
+    throw_invalid_argument("heartbeat", "the time must not be negative");
   }
   if (!max_failures_set_) {
     settings.max_save_failures = 3;

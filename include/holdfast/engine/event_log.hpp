@@ -1,0 +1,40 @@
+#pragma once
+
+#include <holdfast/base/config.hpp>
+#include <holdfast/engine/event.hpp>
+#include <holdfast/format/value.hpp>
+#include <holdfast/io/file_system.hpp>
+
+#include <cstdint>
+#include <memory>
+
+namespace holdfast {
+
+inline constexpr const char* kEventLogName = "history.jsonl";
+
+/// A run directory's events, one JSON object a line, for people and their
+/// tools; never read for a decision. Lines are only ever added. Nothing is
+/// synced: a crash may cut or lose the last ones, and the next line after such
+/// a tail begins anew, so readers leave out lines that are no JSON. Where it
+/// cannot be written, the run goes on without.
+class EventLog {
+ public:
+  /// Opens nothing before the first line.
+  explicit EventLog(std::shared_ptr<Directory> root) : root_(std::move(root)) {}
+
+  /// Adds `event` and `more` about it: time, step, and the like.
+  void append(const Event& event, Values more) noexcept;
+
+ private:
+  void open();
+
+  std::shared_ptr<Directory> root_;
+  std::unique_ptr<LockFile> file_; ///< Written at its end only.
+  std::uint64_t end_ = 0;
+};
+
+} // namespace holdfast
+
+#if HOLDFAST_HEADER_ONLY
+#include <holdfast/engine/impl/event_log.ipp>
+#endif
