@@ -33,7 +33,9 @@ std::int64_t train_one_more(
     const std::shared_ptr<FileSystem>& disk,
     std::int64_t before) {
   try {
-    ToyRun run(kRoot, keep_newest(disk).max_save_failures(1));
+    ToyRun run(
+        kRoot,
+        keep_newest(disk).max_save_failures(1).on_no_space(NoSpace::raise));
     run.manager.resume();
     train_steps(run, 1);
     return before + 1;

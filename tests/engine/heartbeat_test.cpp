@@ -38,7 +38,7 @@ struct Stops final : Interrupter {
   double seconds_left() override {
     return 100;
   }
-  void interrupted(const Interruption&) override {}
+  void interrupted(const InterruptedRun&) override {}
 };
 
 } // namespace

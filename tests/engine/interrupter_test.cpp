@@ -27,8 +27,8 @@ class FakeInterrupter final : public Interrupter {
   double seconds_left() override {
     return left;
   }
-  void interrupted(const Interruption& interruption) override {
-    told.push_back(interruption);
+  void interrupted(const InterruptedRun& run) override {
+    told.push_back(run);
     if (raises) {
       throw std::runtime_error("leave");
     }
@@ -40,7 +40,7 @@ class FakeInterrupter final : public Interrupter {
   bool raises = false;
   int asked = 0;
   double expected_seconds = -1;
-  std::vector<Interruption> told;
+  std::vector<InterruptedRun> told;
 };
 
 Options seldom(const std::shared_ptr<FileSystem>& disk) {
@@ -68,7 +68,7 @@ TEST_CASE("interrupter: the run is saved, then told, then over", "[stop]") {
   run.train_batch(run.loader.next());
   run.manager.step();
   REQUIRE(interrupter.told.size() == 1);
-  const Interruption& told = interrupter.told[0];
+  const InterruptedRun& told = interrupter.told[0];
   CHECK(told.reason == "the cloud wants it back");
   CHECK(told.saved);
   CHECK(told.checkpoint == "runs/a/ckpt-000001-step-3");

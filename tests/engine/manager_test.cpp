@@ -1051,16 +1051,30 @@ TEST_CASE(
     "[engine][fault]") {
   const auto faulty = std::make_shared<FaultFileSystem>(new_disk());
   Events events;
+  ManualClock clock;
   ToyRun run(
       kRoot,
-      on(faulty).save_every(steps(4)).max_save_failures(0).on_event(
-          events.handler()));
+      on(faulty).clock(clock).save_every(steps(4)).on_event(events.handler()));
   run.manager.resume();
   faulty->plan(Fault::error(ENOSPC).on(Operations::changes()).for_ever());
-  for (int i = 0; i < 12; ++i) {
+  std::vector<int> attempts;
+  for (int i = 1; i <= 200; ++i) {
+    clock.pass(1);
+    const std::size_t before = events.count(Event::Kind::save_failed);
+    run.manager.step();
+    if (events.count(Event::Kind::save_failed) > before) {
+      attempts.push_back(i);
+    }
+  }
+  // After 10, 20, 40 and 80 seconds, and a multiple of four; it never throws.
+  CHECK(attempts == std::vector<int>{4, 14, 34, 74, 154});
+  faulty->clear_faults();
+  for (int i = 0; i < 200; ++i) {
+    clock.pass(1);
     run.manager.step();
   }
-  CHECK(events.count(Event::Kind::save_failed) == 3);
+  CHECK(events.count(Event::Kind::save_failed) == 5);
+  CHECK(events.count(Event::Kind::saved) > 20);
 }
 
 TEST_CASE(

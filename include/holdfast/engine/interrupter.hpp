@@ -5,7 +5,7 @@
 namespace holdfast {
 
 /// A run that ends early, when the manager has done what it could.
-struct Interruption {
+struct InterruptedRun {
   std::string reason; ///< "SIGTERM"
   bool saved = false; ///< All that was trained is in a durable checkpoint.
   std::string checkpoint; ///< Path of the newest durable one; may be empty.
@@ -29,7 +29,7 @@ class Interrupter {
   /// Called once, at the end of the manager's call; may end the process. What
   /// it throws leaves that call. If it returns, the run is stopped as by
   /// `request_stop()`.
-  virtual void interrupted(const Interruption& interruption) = 0;
+  virtual void interrupted(const InterruptedRun& run) = 0;
 };
 
 } // namespace holdfast

@@ -6,6 +6,7 @@
 #include <holdfast/format/environment.hpp>
 #include <holdfast/io/file_system.hpp>
 #include <holdfast/io/process.hpp>
+#include <holdfast/policy/no_space.hpp>
 #include <holdfast/policy/retention.hpp>
 #include <holdfast/policy/trigger.hpp>
 #include <holdfast/store/transaction.hpp>
@@ -48,6 +49,8 @@ struct Settings {
   Compression compression;
   double lock_wait_seconds = 0;
   int max_save_failures = 0;
+  NoSpace no_space = NoSpace::retry;
+  double no_space_seconds = 600;
   std::vector<std::pair<std::string, std::string>> tags;
   EventHandler on_event;
   bool event_log = true;
@@ -121,8 +124,16 @@ class Options {
 
   /// After so many scheduled saves in a row failed to be written, `step()` and
   /// `end_epoch()` throw the error; until then it only goes to the events.
-  /// Default 3; 0: never. A lost lock is thrown at once.
+  /// Default 3; 0: never. A lost lock is thrown at once; those for want of
+  /// space are not counted (`on_no_space`).
   Options& max_save_failures(int count);
+
+  /// What a scheduled save does that finds no space. Default: `NoSpace::retry`.
+  /// `longest_wait` is for `NoSpace::wait`. A save that is asked for, and the
+  /// last one of a run, tell by themselves.
+  Options& on_no_space(
+      NoSpace action,
+      std::chrono::duration<double> longest_wait = std::chrono::minutes(10));
 
   /// A fact of the user's own that belongs to the run, such as a data set's
   /// fingerprint: recorded, and a difference is reported as breaking equality.

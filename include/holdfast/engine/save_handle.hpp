@@ -28,6 +28,10 @@ class SaveHandle {
   [[nodiscard]] bool done() const noexcept {
     return true;
   }
+  /// True if it is durable; false if it has failed. Waits.
+  [[nodiscard]] bool saved() const noexcept {
+    return !result_->error;
+  }
   /// Waits, and gives the checkpoint's path.
   [[nodiscard]] const std::string& path() const {
     wait();

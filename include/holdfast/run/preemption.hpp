@@ -138,7 +138,7 @@ class Preemption final : public Interrupter {
  private:
   std::string pending(double save_seconds) override;
   double seconds_left() override;
-  void interrupted(const Interruption& interruption) override;
+  void interrupted(const InterruptedRun& run) override;
 
   struct State;
   detail::Owned<State> state_;

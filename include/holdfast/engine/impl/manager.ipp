@@ -13,6 +13,7 @@
 #include <holdfast/engine/program_environment.hpp>
 #include <holdfast/engine/running_means.hpp>
 #include <holdfast/engine/search.hpp>
+#include <holdfast/engine/space_report.hpp>
 #include <holdfast/engine/write.hpp>
 #include <holdfast/policy/best.hpp>
 #include <holdfast/policy/trigger.hpp>
@@ -80,7 +81,8 @@ struct Manager::State final : LoopControl {
   Progress last_saved; ///< Where the newest checkpoint stands.
   std::string last_path; ///< Of the newest checkpoint; empty: none.
   double save_seconds = 0; ///< What a save takes, as measured; 0: unknown.
-  int failures = 0;
+  int failures = 0; ///< In a row, but for those for want of space.
+  int space_failures = 0; ///< In a row.
   std::exception_ptr last_error; ///< Of the newest failed save.
   std::map<std::string, double> best_values;
   bool best_known = false;
@@ -216,6 +218,15 @@ struct Manager::State final : LoopControl {
   ResumeReport roll_back(
       const std::function<SearchResult(const Catalog&)>& find);
   void return_to(const Catalog& former);
+
+  // engine/impl/manager_space.ipp
+  [[nodiscard]] std::string note_failure();
+  [[nodiscard]] bool is_pausing(const TriggerPoint& point) const;
+  [[nodiscard]] SaveHandle wait_for_space(
+      SaveHandle failed,
+      const Metrics& metrics,
+      const std::vector<std::string>& reasons);
+  void warn_of_a_full_disk(std::uint64_t bytes);
 
   // engine/impl/manager_probe.ipp
   [[nodiscard]] Value run_probe();
@@ -443,4 +454,5 @@ HOLDFAST_INLINE const std::string& Manager::directory() const noexcept {
 #include <holdfast/engine/impl/manager_resume.ipp>
 #include <holdfast/engine/impl/manager_retention.ipp>
 #include <holdfast/engine/impl/manager_save.ipp>
+#include <holdfast/engine/impl/manager_space.ipp>
 #include <holdfast/engine/impl/manager_telling.ipp>

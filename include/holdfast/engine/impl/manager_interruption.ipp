@@ -37,7 +37,7 @@ HOLDFAST_INLINE void Manager::State::tell_interruption() {
   }
   told_interruption = true;
   beat(Heartbeat::State::preempted, elapsed());
-  Interruption told;
+  InterruptedRun told;
   told.reason = interruption;
   told.saved = is_saved() && !sources.ahead() && !last_path.empty();
   told.checkpoint = last_path;
@@ -47,7 +47,7 @@ HOLDFAST_INLINE void Manager::State::tell_interruption() {
     told.text = interruption + ": not saved";
     if (!left_out.empty()) {
       told.text += ", " + left_out;
-    } else if (failures > 0) {
+    } else if (failures + space_failures > 0) {
       told.text += ", the save failed";
     }
     told.text += last_path.empty() ? "; there is no checkpoint"

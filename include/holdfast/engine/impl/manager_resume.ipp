@@ -59,7 +59,7 @@ Manager::State::take(const std::function<ResumeReport()>& begin) {
   ResumeReport report;
   try {
     // Said before the disk is touched: what cannot be saved.
-    static_cast<void>(plan_checkpoint(capture(parts)));
+    const std::uint64_t bytes = plan_checkpoint(capture(parts)).bytes;
     static_cast<void>(run_probe());
     root = settings.file_system->open_root(directory, Create::yes);
     writer = detail::Owned<Writer>(
@@ -73,6 +73,10 @@ Manager::State::take(const std::function<ResumeReport()>& begin) {
     // a line is begun, because it may fail.
     sources.attach(parts, *this);
     report = begin();
+    warn_of_a_full_disk(
+        settings.compression.zstd_level && report.checkpoint
+            ? report.checkpoint->bytes
+            : bytes);
   } catch (...) {
     const std::exception_ptr error = std::current_exception();
     close();

@@ -87,16 +87,16 @@ Manager::State::save(const Metrics& metrics, std::vector<std::string> reasons) {
     name = committed.name;
     result->path = root->path() + "/" + name;
   } catch (...) {
-    ++failures;
     result->error = std::current_exception();
     last_error = result->error;
     if (sequence != 0) {
       history->exclude(sequence); // if it is there, it is unconfirmed
     }
-    emit(Event::Kind::save_failed, "", current_exception_text());
+    emit(Event::Kind::save_failed, "", note_failure());
   }
   if (!result->error) {
     failures = 0;
+    space_failures = 0;
     const double took = settings.clock->monotonic_seconds() - began;
     save_seconds = save_seconds > 0 ? (save_seconds + took) / 2 : took;
     last_saved = progress;
@@ -189,12 +189,16 @@ HOLDFAST_INLINE void Manager::State::save_if_due(
             : stop_requested.load(std::memory_order_relaxed) ? "stop requested"
                                                              : "goal reached");
   }
-  if (reasons.empty() || is_too_late_to_save()) {
+  if (reasons.empty() || is_too_late_to_save() ||
+      (!goal_reached && is_pausing(point))) {
     return;
   }
-  const SaveHandle handle = save(metrics, std::move(reasons));
-  stop_saved = stop_saved || (goal_reached && failures == 0);
-  if (failures == 0) {
+  SaveHandle handle = save(metrics, reasons);
+  if (space_failures > 0 && settings.no_space == NoSpace::wait) {
+    handle = wait_for_space(handle, metrics, reasons);
+  }
+  stop_saved = stop_saved || (goal_reached && handle.saved());
+  if (handle.saved()) {
     return;
   }
   const bool enough =
@@ -202,8 +206,12 @@ HOLDFAST_INLINE void Manager::State::save_if_due(
   try {
     handle.wait();
   } catch (const Error& error) {
-    // Somebody else trains this run now; going on only wastes both.
-    if (enough || error.code() == ErrorCode::lost_lock) {
+    // With a lost lock somebody else trains this run now; going on only wastes
+    // both.
+    const bool now = error.code() == ErrorCode::no_space
+        ? settings.no_space == NoSpace::raise
+        : enough || error.code() == ErrorCode::lost_lock;
+    if (now) {
       throw;
     }
   } catch (...) {
@@ -236,7 +244,8 @@ HOLDFAST_INLINE bool Manager::State::ask_running() {
   if (!is_saved() && !sources.ahead() && !epoch_cut) {
     save_if_due({}, true);
   }
-  if (!is_saved() && failures > 0 && settings.max_save_failures > 0) {
+  if (!is_saved() && failures + space_failures > 0 &&
+      settings.max_save_failures > 0) {
     std::rethrow_exception(last_error);
   }
   beat(

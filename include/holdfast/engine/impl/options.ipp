@@ -110,6 +110,14 @@ HOLDFAST_INLINE Options& Options::max_save_failures(int count) {
   return *this;
 }
 
+HOLDFAST_INLINE Options& Options::on_no_space(
+    NoSpace action,
+    std::chrono::duration<double> longest_wait) {
+  settings_.no_space = action;
+  settings_.no_space_seconds = longest_wait.count();
+  return *this;
+}
+
 HOLDFAST_INLINE Options& Options::tag(std::string name, std::string value) {
   settings_.tags.emplace_back(std::move(name), std::move(value));
   return *this;
@@ -178,6 +186,10 @@ HOLDFAST_INLINE Settings Options::resolve() const {
   if (!std::isfinite(settings.lock_wait_seconds) ||
       settings.lock_wait_seconds < 0) {
     throw_invalid_argument("lock_wait", "the time must not be negative");
+  }
+  if (!std::isfinite(settings.no_space_seconds) ||
+      settings.no_space_seconds < 0) {
+    throw_invalid_argument("on_no_space", "the time must not be negative");
   }
   if (!std::isfinite(settings.heartbeat_seconds) ||
       settings.heartbeat_seconds < 0) {

@@ -310,7 +310,7 @@ HOLDFAST_INLINE double Preemption::seconds_left() {
   return left;
 }
 
-HOLDFAST_INLINE void Preemption::interrupted(const Interruption& interruption) {
+HOLDFAST_INLINE void Preemption::interrupted(const InterruptedRun& run) {
   State& s = *state_;
   if (s.options.action_ == AfterPreemption::exit) {
     std::cout.flush();
@@ -322,9 +322,9 @@ HOLDFAST_INLINE void Preemption::interrupted(const Interruption& interruption) {
   s.disarm();
   if (s.options.action_ == AfterPreemption::raise) {
     ErrorDetails details;
-    details.path = interruption.checkpoint;
-    details.name = interruption.reason;
-    details.message = interruption.saved
+    details.path = run.checkpoint;
+    details.name = run.reason;
+    details.message = run.saved
         ? "the run was saved, and has to end"
         : "the run has to end, and what was trained last is not saved";
     throw Error(ErrorCode::preempted, std::move(details));

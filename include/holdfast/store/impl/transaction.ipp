@@ -19,15 +19,14 @@ namespace holdfast {
 
 namespace detail {
 
-/// Room for names, journal and what else writes to the same disk meanwhile.
-inline constexpr std::uint64_t kSpaceMarginBytes = std::uint64_t{16} << 20;
-
-/// The bytes that must be free for a checkpoint of `expected` bytes: 2 % and
-/// 16 MiB more, at most what a number holds.
+/// The bytes that must be free for a checkpoint of `expected` bytes: 2 % more,
+/// and for names, journal and what else writes to the same disk meanwhile 64
+/// KiB and a quarter, but not more than 16 MiB. At most what a number holds.
 HOLDFAST_INLINE std::uint64_t space_needed(std::uint64_t expected) noexcept {
+  const std::uint64_t margin = std::min(
+      (std::uint64_t{64} << 10) + expected / 4, std::uint64_t{16} << 20);
   const auto with_share = checked_add(expected, expected / 50);
-  const auto with_margin =
-      checked_add(with_share.value_or(expected), kSpaceMarginBytes);
+  const auto with_margin = checked_add(with_share.value_or(expected), margin);
   return with_margin.value_or(expected);
 }
 
@@ -44,8 +43,7 @@ HOLDFAST_INLINE void check_space(Directory& root, std::uint64_t expected) {
     return;
   }
   ErrorDetails details;
-  details.message =
-      "not enough space for a checkpoint and a margin of 2 % and 16 MiB";
+  details.message = "not enough space for a checkpoint and a margin beside it";
   details.path = root.path();
   details.expected = format_bytes(needed) + " free";
   details.found = format_bytes(space.available_bytes);

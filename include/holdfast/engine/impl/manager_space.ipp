@@ -1,0 +1,82 @@
+#pragma once
+
+#include <holdfast/engine/impl/manager.ipp>
+
+// Disks that are full, or will be.
+
+namespace holdfast {
+
+/// Counts the failure that is being handled; what is to be said about it.
+HOLDFAST_INLINE std::string Manager::State::note_failure() {
+  std::string text = current_exception_text();
+  try {
+    throw;
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::no_space) {
+      ++space_failures;
+    } else {
+      ++failures;
+    }
+    const std::string why = why_no_space(error, *root);
+    text += why.empty() ? "" : "; " + why;
+  } catch (...) {
+    ++failures;
+  }
+  return text;
+}
+
+/// True until the pause after a save without space is over.
+HOLDFAST_INLINE bool Manager::State::is_pausing(
+    const TriggerPoint& point) const {
+  return space_failures > 0 &&
+      point.elapsed_seconds - last_save.elapsed_seconds <
+      pause_without_space(space_failures);
+}
+
+/// Tries again until there is space, something else is wrong, or the time is
+/// over. For good: the next save after that does not wait again before one has
+/// succeeded.
+HOLDFAST_INLINE SaveHandle Manager::State::wait_for_space(
+    SaveHandle failed,
+    const Metrics& metrics,
+    const std::vector<std::string>& reasons) {
+  const double end =
+      settings.clock->monotonic_seconds() + settings.no_space_seconds;
+  double pause = 1;
+  while (space_failures > 0) {
+    const double left = end - settings.clock->monotonic_seconds();
+    if (left <= 0 || is_too_late_to_save()) {
+      break;
+    }
+    settings.clock->sleep(std::min(pause, left));
+    pause = std::min(pause * 2, 60.0);
+    failed = save(metrics, reasons);
+    see_stop_request();
+    if (stopped) {
+      break; // whoever asks for that has no time
+    }
+  }
+  return failed;
+}
+
+/// Said at the start, and not by the first save that does not fit. `bytes` is
+/// what a checkpoint takes.
+HOLDFAST_INLINE void Manager::State::warn_of_a_full_disk(std::uint64_t bytes) {
+  std::size_t count = held_by(settings.retention);
+  if (settings.retention.total_bytes && bytes > 0) {
+    const std::uint64_t fit =
+        std::max<std::uint64_t>(*settings.retention.total_bytes / bytes, 2);
+    count = static_cast<std::size_t>(std::min<std::uint64_t>(count, fit));
+  }
+  if (what_will_not_fit(count, bytes, 0, *root).empty()) {
+    return;
+  }
+  // Those that are there have their room already.
+  const std::uint64_t present = scan(*root).search_order().size() * bytes;
+  const std::string text = what_will_not_fit(count, bytes, present, *root);
+  if (!text.empty()) {
+    emit(Event::Kind::warning, "", text);
+  }
+}
+
+} // namespace holdfast
