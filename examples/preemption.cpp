@@ -1,7 +1,7 @@
-// A job on a machine that is taken away: by a signal of the batch system, at the
-// end of its time, or by notice of the cloud. It saves, says by its exit status
-// "start me again", and goes on where it was. preemption.sbatch is a job script
-// for Slurm.
+// A job on a machine that is taken away: by a signal of the batch system, at
+// the end of its time, or by notice of the cloud. It saves, says by its exit
+// status "start me again", and goes on where it was. preemption.sbatch is a job
+// script for Slurm.
 
 #include <torch/torch.h>
 
