@@ -156,8 +156,9 @@ int read_for_ever(const std::string& directory, std::uint64_t seed) {
       }
       lease.emplace(*root, names[random() % names.size()].name);
     } catch (const Error& error) {
-      if (error.code() == ErrorCode::not_found) {
-        continue; // it came too late
+      if (error.code() == ErrorCode::not_found ||
+          error.code() == ErrorCode::locked) {
+        continue; // it came too late, or a removal was suspended
       }
       throw;
     }

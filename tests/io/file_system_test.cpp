@@ -526,8 +526,8 @@ TEST_CASE("posix file system: read_file meets a file that grows", "[io]") {
     bool try_lock_shared() override {
       return true;
     }
-    bool is_unlocked() override {
-      return true;
+    std::unique_ptr<ExclusiveLock> try_lock_exclusive() override {
+      return std::make_unique<ExclusiveLock>();
     }
   };
   Growing growing;

@@ -464,6 +464,19 @@ inline void check_locks(const MakeRoot& make_root) {
     CHECK(watcher->is_unlocked()); // Asking takes nothing.
     CHECK(watcher->try_lock_shared());
   }
+  SECTION("an exclusive lock keeps others off while it lives") {
+    put_file(*root, "f", "x");
+    const auto writer = root->open_file("f");
+    const auto reader = root->open_file("f");
+    auto alone = writer->try_lock_exclusive();
+    REQUIRE(alone);
+    CHECK_FALSE(writer->try_lock_exclusive());
+    CHECK_FALSE(reader->is_unlocked());
+    CHECK_FALSE(reader->try_lock_shared());
+    alone.reset();
+    CHECK(reader->try_lock_shared());
+    CHECK_FALSE(writer->try_lock_exclusive());
+  }
   SECTION("a reader's lock follows a rename of the directory") {
     root->create_directory("d");
     put_file(*root->open_directory("d"), "f", "x");

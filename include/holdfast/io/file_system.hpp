@@ -57,6 +57,12 @@ class WritableFile : public ByteSink {
   virtual void close() = 0;
 };
 
+/// Keeps every other lock off an open file until it is destroyed.
+class ExclusiveLock {
+ public:
+  virtual ~ExclusiveLock() = default;
+};
+
 /// A file that is read. Holding it keeps the contents alive after a removal.
 class ReadableFile {
  public:
@@ -80,9 +86,14 @@ class ReadableFile {
   /// the lock is taken exclusively or the file system has none.
   [[nodiscard]] virtual bool try_lock_shared() = 0;
 
-  /// True if no open file holds a shared lock now, this one included (and where
-  /// the file system has no locks). Takes nothing.
-  [[nodiscard]] virtual bool is_unlocked() = 0;
+  /// Null if an open file holds a lock, this one included. Where the file
+  /// system has none, a lock that keeps nobody off. Needs no write permission
+  /// where the file system does not demand it.
+  [[nodiscard]] virtual std::unique_ptr<ExclusiveLock> try_lock_exclusive() = 0;
+  /// True if nobody holds a lock now.
+  [[nodiscard]] bool is_unlocked() {
+    return try_lock_exclusive() != nullptr;
+  }
 };
 
 enum class LockResult { acquired, held_by_other, not_supported };

@@ -71,7 +71,8 @@ class PosixReadableFile final : public ReadableFile {
       std::size_t count) override;
   HOLDFAST_INLINE void drop_cache() noexcept override;
   [[nodiscard]] HOLDFAST_INLINE bool try_lock_shared() override;
-  [[nodiscard]] HOLDFAST_INLINE bool is_unlocked() override;
+  [[nodiscard]] HOLDFAST_INLINE std::unique_ptr<ExclusiveLock>
+  try_lock_exclusive() override;
 
  private:
   Descriptor file_;

@@ -17,8 +17,8 @@ class ReadLease {
  public:
   /// Of the checkpoint at `path`, or of the newest one of the current line
   /// where `path` is a run directory. `not_found` where there is none, or where
-  /// it was removed at this very moment; `not_supported` where the file system
-  /// keeps no locks.
+  /// it was removed at this very moment; `locked` where a writer is stuck in
+  /// removing it; `not_supported` where the file system keeps no locks.
   explicit ReadLease(const std::string& path);
   ReadLease(const std::string& path, FileSystem& file_system);
   /// Of the checkpoint `name` in `root`, which need not outlive this.

@@ -38,7 +38,7 @@ enum class Operation {
   size,
   read,
   try_lock_shared,
-  is_unlocked,
+  try_lock_exclusive,
   try_lock,
   unlock,
   read_lock,

@@ -217,7 +217,7 @@ HOLDFAST_INLINE void PosixReadableFile::drop_cache() noexcept {
 }
 
 HOLDFAST_INLINE bool PosixReadableFile::try_lock_shared() {
-  // Somebody who asks is_unlocked() holds an exclusive lock for an instant:
+  // A removal holds an exclusive lock for an instant, and so does a look:
   // a refusal counts only if it lasts.
   for (int attempt = 0;; ++attempt) {
     const int result = uninterrupted(
@@ -238,7 +238,21 @@ HOLDFAST_INLINE bool PosixReadableFile::try_lock_shared() {
   }
 }
 
-HOLDFAST_INLINE bool PosixReadableFile::is_unlocked() {
+namespace detail {
+
+/// By the open file description that is its own.
+class PosixExclusiveLock final : public ExclusiveLock {
+ public:
+  explicit PosixExclusiveLock(Descriptor file) : file_(std::move(file)) {}
+
+ private:
+  Descriptor file_;
+};
+
+} // namespace detail
+
+HOLDFAST_INLINE std::unique_ptr<ExclusiveLock> PosixReadableFile::
+    try_lock_exclusive() {
   // On an open file of its own: an exclusive lock on ours would replace a
   // shared one. For writing where possible, since NFS demands it.
   const PosixCalls& calls = file_.calls();
@@ -255,7 +269,7 @@ HOLDFAST_INLINE bool PosixReadableFile::is_unlocked() {
   if (number == -1) {
     throw_system_error(errno, "open", path_);
   }
-  const Descriptor probe(calls, number);
+  Descriptor probe(calls, number);
   struct ::stat ours = {};
   struct ::stat named = {};
   const auto look = [&](const Descriptor& file, struct ::stat* into) {
@@ -264,15 +278,15 @@ HOLDFAST_INLINE bool PosixReadableFile::is_unlocked() {
   look(file_, &ours);
   look(probe, &named);
   if (ours.st_dev != named.st_dev || ours.st_ino != named.st_ino) {
-    return false; // The name is another file now: nothing can be told.
+    return nullptr; // The name is another file now: nothing can be told.
   }
   const int result = uninterrupted(
       [&] { return calls.flock(probe.get(), LOCK_EX | LOCK_NB); });
   if (result == 0 || means_no_locks(errno) || errno == EBADF) {
-    return true;
+    return std::make_unique<detail::PosixExclusiveLock>(std::move(probe));
   }
   if (errno == EWOULDBLOCK) {
-    return false;
+    return nullptr;
   }
   throw_system_error(errno, "lock", path_);
 }

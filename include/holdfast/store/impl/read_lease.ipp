@@ -55,15 +55,20 @@ HOLDFAST_INLINE ReadLease::ReadLease(
 HOLDFAST_INLINE ReadLease::ReadLease(Directory& root, const std::string& name)
     : path_(root.path() + "/" + name),
       manifest_(root.open_directory(name)->open_file(kManifestName)) {
-  if (!manifest_->try_lock_shared()) {
-    detail::throw_no_lease(
-        ErrorCode::not_supported, path_, "the file system keeps no locks");
-  }
-  // A removal looks for locks before and after it takes the name away: if the
-  // name is still there now, it will see this one.
+  const bool is_locked = manifest_->try_lock_shared();
+  // A removal keeps the lock to itself until the name is gone: if it is still
+  // there now, it is there to stay.
   if (!root.exists(name)) {
     detail::throw_no_lease(
         ErrorCode::not_found, path_, "the checkpoint was just removed");
+  }
+  if (!is_locked && manifest_->is_unlocked()) {
+    detail::throw_no_lease(
+        ErrorCode::not_supported, path_, "the file system keeps no locks");
+  }
+  if (!is_locked) {
+    detail::throw_no_lease(
+        ErrorCode::locked, path_, "the checkpoint is being removed");
   }
 }
 

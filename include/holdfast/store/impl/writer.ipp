@@ -346,14 +346,21 @@ HOLDFAST_INLINE void Writer::remove(const CheckpointName& name) {
     details.path = s.root->path() + "/" + name.name;
     throw Error(ErrorCode::locked, std::move(details));
   };
-  const Hold hold = hold_on(name);
-  if (hold.any()) {
-    refuse(hold.being_read ? "being read" : "pinned");
+  // Keeps readers off until the name is gone: they lock first and then look
+  // whether it is still there.
+  std::unique_ptr<ExclusiveLock> alone;
+  const auto manifest = detail::manifest_if_there(*s.root, name.name);
+  if (manifest) {
+    alone = manifest->try_lock_exclusive();
+    if (!alone) {
+      refuse("being read");
+    }
+    if (read_pin(*s.root->open_directory(name.name))) {
+      refuse("pinned");
+    }
   }
   s.keep_number(name.sequence);
   const std::string trash = trash_name(name.sequence);
-  const std::unique_ptr<ReadableFile> manifest =
-      detail::manifest_if_there(*s.root, name.name);
   try {
     s.root->rename(name.name, trash);
   } catch (const Error&) {
@@ -362,12 +369,7 @@ HOLDFAST_INLINE void Writer::remove(const CheckpointName& name) {
       return;
     }
   }
-  // Who locked it before the name went has seen the name, and relies on it.
-  if (manifest && !manifest->is_unlocked()) {
-    s.root->rename(trash, name.name);
-    s.root->sync();
-    refuse("being read");
-  }
+  alone.reset();
   // A crash that brought the old name back, without its files, would make a
   // lie of it.
   s.root->sync();

@@ -44,7 +44,7 @@ HOLDFAST_INLINE const char* to_string(Operation operation) noexcept {
     HOLDFAST_CASE(size);
     HOLDFAST_CASE(read);
     HOLDFAST_CASE(try_lock_shared);
-    HOLDFAST_CASE(is_unlocked);
+    HOLDFAST_CASE(try_lock_exclusive);
     HOLDFAST_CASE(try_lock);
     HOLDFAST_CASE(unlock);
     HOLDFAST_CASE(read_lock);

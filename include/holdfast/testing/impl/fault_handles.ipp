@@ -185,19 +185,19 @@ class FaultyReadableFile final : public ReadableFile {
     }
     FaultState::fail(ruling, Operation::try_lock_shared, handle_.path());
   }
-  [[nodiscard]] bool is_unlocked() override {
+  [[nodiscard]] std::unique_ptr<ExclusiveLock> try_lock_exclusive() override {
     const auto ruling =
-        handle_.state().begin(Operation::is_unlocked, handle_.path());
+        handle_.state().begin(Operation::try_lock_exclusive, handle_.path());
     if (!ruling.kind) {
-      return handle_.inner().is_unlocked();
+      return handle_.inner().try_lock_exclusive();
     }
     if (means_unsupported(ruling.system_error)) {
-      return true;
+      return std::make_unique<ExclusiveLock>();
     }
     if (ruling.system_error == EAGAIN) {
-      return false;
+      return nullptr;
     }
-    FaultState::fail(ruling, Operation::is_unlocked, handle_.path());
+    FaultState::fail(ruling, Operation::try_lock_exclusive, handle_.path());
   }
 
  private:

@@ -151,6 +151,21 @@ class MemoryWritableFile final : public WritableFile {
   bool closed_ = false;
 };
 
+/// Made with the disk's mutex held.
+class MemoryExclusiveLock final : public ExclusiveLock {
+ public:
+  MemoryExclusiveLock(
+      std::shared_ptr<MemoryDisk> disk,
+      NodeId node,
+      std::string path)
+      : handle_(std::move(disk), node, std::move(path)) {
+    handle_.node().exclusive_lock = handle_.id();
+  }
+
+ private:
+  MemoryHandle handle_;
+};
+
 class MemoryReadableFile final : public ReadableFile {
  public:
   MemoryReadableFile(
@@ -192,12 +207,17 @@ class MemoryReadableFile final : public ReadableFile {
     node.shared_locks.insert(handle_.id());
     return true;
   }
-  [[nodiscard]] bool is_unlocked() override {
+  [[nodiscard]] std::unique_ptr<ExclusiveLock> try_lock_exclusive() override {
     const auto lock = handle_.use();
     const MemoryNode& node = handle_.node();
-    return !handle_.disk().locks_supported ||
-        (node.exclusive_lock == 0 &&
-         node.shared_locks.size() == node.shared_locks.count(handle_.id()));
+    if (!handle_.disk().locks_supported) {
+      return std::make_unique<ExclusiveLock>();
+    }
+    if (node.exclusive_lock != 0 || !node.shared_locks.empty()) {
+      return nullptr;
+    }
+    return std::make_unique<MemoryExclusiveLock>(
+        handle_.shared_disk(), handle_.node_id(), handle_.path());
   }
 
  private:
