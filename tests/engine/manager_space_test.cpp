@@ -38,19 +38,19 @@ Options on_small_disk(const std::shared_ptr<FileSystem>& files) {
       .on_event({});
 }
 
-constexpr std::int64_t kEpochs = 2;
+constexpr std::int64_t kSmallDiskEpochs = 2;
 
 const std::string& to_the_end() {
   static const std::string print = [] {
     ToyRun run(kRoot, on_small_disk(new_disk()));
     run.manager.resume();
-    run.train(kEpochs);
+    run.train(kSmallDiskEpochs);
     return run.fingerprint();
   }();
   return print;
 }
 
-struct Outcome {
+struct SmallDiskLife {
   bool began = false; ///< `resume()` found room for LOCK.
   bool trained = false; ///< Through all steps, with the right result.
   bool saved_last = false;
@@ -58,8 +58,8 @@ struct Outcome {
 
 /// A life on a disk that may be too small. Only typed errors may come, and only
 /// at the start and at the end.
-Outcome live(const std::string& root, const Options& options) {
-  Outcome outcome;
+SmallDiskLife live(const std::string& root, const Options& options) {
+  SmallDiskLife outcome;
   ToyRun run(root, options);
   try {
     run.manager.resume();
@@ -71,11 +71,11 @@ Outcome live(const std::string& root, const Options& options) {
     return outcome;
   }
   try {
-    run.train(kEpochs);
+    run.train(kSmallDiskEpochs);
     outcome.saved_last = true;
   } catch (const Error& error) {
     if (error.code() != ErrorCode::no_space ||
-        run.manager.progress().epoch != kEpochs) {
+        run.manager.progress().epoch != kSmallDiskEpochs) {
       throw;
     }
   }
@@ -101,13 +101,13 @@ TEST_CASE("full disk: every size of a small one", "[space][P6]") {
     CAPTURE(size);
     const Disk disk = new_disk();
     disk->set_capacity(size);
-    const Outcome outcome = live(kRoot, on_small_disk(disk));
+    const SmallDiskLife outcome = live(kRoot, on_small_disk(disk));
     REQUIRE(outcome.trained == outcome.began);
     disk->set_capacity(MemoryFileSystem::kUnlimited);
     const std::int64_t step = newest_step(kRoot, on_small_disk(disk));
     REQUIRE(step >= 0);
     if (outcome.saved_last) {
-      REQUIRE(step == kEpochs * ToyRun::kSamples);
+      REQUIRE(step == kSmallDiskEpochs * ToyRun::kSamples);
     }
     best = std::max(best, step);
     whole = outcome.saved_last;
@@ -115,7 +115,7 @@ TEST_CASE("full disk: every size of a small one", "[space][P6]") {
     REQUIRE(size < 1'000'000);
   }
   std::cout << sizes << " sizes of disk, from nothing to what is needed\n";
-  CHECK(best == kEpochs * ToyRun::kSamples);
+  CHECK(best == kSmallDiskEpochs * ToyRun::kSamples);
 }
 
 TEST_CASE("full disk: every number of files", "[space][P6]") {
@@ -124,7 +124,7 @@ TEST_CASE("full disk: every number of files", "[space][P6]") {
     CAPTURE(files);
     const Disk disk = new_disk();
     disk->set_capacity(MemoryFileSystem::kUnlimited, files);
-    const Outcome outcome = live(kRoot, on_small_disk(disk));
+    const SmallDiskLife outcome = live(kRoot, on_small_disk(disk));
     REQUIRE(outcome.trained == outcome.began);
     disk->set_capacity(MemoryFileSystem::kUnlimited);
     REQUIRE(newest_step(kRoot, on_small_disk(disk)) >= 0);
@@ -147,7 +147,7 @@ TEST_CASE("full disk: a limit on the size of files", "[space][P6]") {
             if (::setrlimit(RLIMIT_FSIZE, &set) != 0) {
               return 2;
             }
-            const Outcome outcome =
+            const SmallDiskLife outcome =
                 live(root, on_small_disk(default_file_system()));
             return outcome.trained == outcome.began ? 0 : 1;
           }) == 0);
@@ -169,7 +169,7 @@ TEST_CASE("full disk: real ones of every size", "[space][P6][slow]") {
       WARN("skipped: no disk can be mounted here");
       return;
     }
-    Outcome outcome;
+    SmallDiskLife outcome;
     std::int64_t step = -1;
     std::string problem;
     try {
@@ -188,7 +188,7 @@ TEST_CASE("full disk: real ones of every size", "[space][P6][slow]") {
     REQUIRE(step >= 0);
     whole = outcome.saved_last;
     if (whole) {
-      REQUIRE(step == kEpochs * ToyRun::kSamples);
+      REQUIRE(step == kSmallDiskEpochs * ToyRun::kSamples);
     }
     REQUIRE(pages < 500);
   }
