@@ -238,8 +238,6 @@ HOLDFAST_INLINE bool PosixReadableFile::try_lock_shared() {
   }
 }
 
-namespace detail {
-
 /// By the open file description that is its own.
 class PosixExclusiveLock final : public ExclusiveLock {
  public:
@@ -248,8 +246,6 @@ class PosixExclusiveLock final : public ExclusiveLock {
  private:
   Descriptor file_;
 };
-
-} // namespace detail
 
 HOLDFAST_INLINE std::unique_ptr<ExclusiveLock> PosixReadableFile::
     try_lock_exclusive() {
@@ -283,7 +279,7 @@ HOLDFAST_INLINE std::unique_ptr<ExclusiveLock> PosixReadableFile::
   const int result = uninterrupted(
       [&] { return calls.flock(probe.get(), LOCK_EX | LOCK_NB); });
   if (result == 0 || means_no_locks(errno) || errno == EBADF) {
-    return std::make_unique<detail::PosixExclusiveLock>(std::move(probe));
+    return std::make_unique<PosixExclusiveLock>(std::move(probe));
   }
   if (errno == EWOULDBLOCK) {
     return nullptr;
