@@ -94,6 +94,22 @@ TEST_CASE("event log: a torn tail costs that line only", "[events][crash]") {
   CHECK(logged(disk) == EventNames{"resumed"});
 }
 
+TEST_CASE("event log: others may add to it, cut it and move it", "[events]") {
+  const Disk disk = new_disk();
+  EventLog log(disk->open_root(kRoot, Create::yes));
+  log.append(event(Event::Kind::resumed), {});
+  write_text(disk, kLog, disk->read_text(kLog) + "{\"event\":\"mine\"}\n");
+  log.append(event(Event::Kind::saved), {});
+  CHECK(logged(disk) == EventNames{"resumed", "mine", "saved"});
+  disk->truncate(kLog, 0);
+  log.append(event(Event::Kind::removed), {});
+  CHECK(logged(disk) == EventNames{"removed"});
+  CHECK(disk->read_text(kLog).front() == '{');
+  disk->move(kLog, std::string(kRoot) + "/history.1");
+  log.append(event(Event::Kind::warning), {});
+  CHECK(logged(disk) == EventNames{"warning"});
+}
+
 TEST_CASE("event log: its errors do not matter", "[events][fault]") {
   const Disk disk = new_disk();
   const auto faulty = std::make_shared<FaultFileSystem>(disk);

@@ -102,6 +102,31 @@ TEST_CASE("heartbeat: tells how a run ended", "[heartbeat]") {
     train_steps(run, 1);
     CHECK(state_of(disk) == "preempted");
   }
+  SECTION("its goal in steps, by a loop that is left at once") {
+    {
+      ToyRun run(kRoot, quiet_options(files));
+      run.manager.resume();
+      CHECK(run.manager.running(steps(2)));
+      train_steps(run, 2);
+      CHECK_FALSE(run.manager.epoch_done());
+    }
+    CHECK(state_of(disk) == "finished");
+  }
+  SECTION("a save after the end changes nothing") {
+    ToyRun run(kRoot, quiet_options(files));
+    run.manager.resume();
+    run.train(1);
+    run.manager.save();
+    CHECK(state_of(disk) == "finished");
+  }
+  SECTION("a goal that could not be saved") {
+    ToyRun run(kRoot, quiet_options(files).max_save_failures(0));
+    run.manager.resume();
+    files->plan(
+        Fault::error(EIO).on({testing::Operation::sync_file}).for_ever());
+    run.train(1);
+    CHECK(state_of(disk) == "left");
+  }
   SECTION("an exception, or the end of main()") {
     {
       ToyRun run(kRoot, quiet_options(files));
@@ -125,6 +150,15 @@ TEST_CASE("heartbeat: tells how a run ended", "[heartbeat]") {
     CHECK(state == "saving");
     CHECK(state_of(disk) == "running");
   }
+}
+
+TEST_CASE("heartbeat: comes back where it was removed", "[heartbeat]") {
+  const Disk disk = new_disk();
+  ToyRun run(kRoot, quiet_options(disk));
+  run.manager.resume();
+  disk->remove(kBeat);
+  train_steps(run, 1);
+  CHECK(state_of(disk) == "running");
 }
 
 TEST_CASE("heartbeat: never, if nobody wants it", "[heartbeat]") {

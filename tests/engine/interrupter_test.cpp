@@ -27,6 +27,9 @@ class FakeInterrupter final : public Interrupter {
   double seconds_left() override {
     return left;
   }
+  void run_is_over() noexcept override {
+    ++over;
+  }
   void interrupted(const InterruptedRun& run) override {
     told.push_back(run);
     if (raises) {
@@ -39,6 +42,7 @@ class FakeInterrupter final : public Interrupter {
   bool throws = false;
   bool raises = false;
   int asked = 0;
+  int over = 0;
   double expected_seconds = -1;
   std::vector<InterruptedRun> told;
 };
@@ -111,13 +115,22 @@ TEST_CASE("interrupter: at the end of an epoch and in running()", "[stop]") {
     CHECK(interrupter.told[0].saved);
     CHECK(run.manager.latest()->progress.epoch == 1);
   }
-  SECTION("before anything was trained") {
+  SECTION("not before a step was made") {
     interrupter.reason = "x";
-    CHECK_FALSE(run.manager.running(epochs(9)));
+    CHECK(run.manager.running(epochs(9)));
+    CHECK(interrupter.told.empty());
+    train_steps(run, 1);
     REQUIRE(interrupter.told.size() == 1);
-    CHECK_FALSE(interrupter.told[0].saved);
-    CHECK(interrupter.told[0].text == "x: not saved; there is no checkpoint");
-    CHECK(run.manager.list().empty());
+    CHECK(interrupter.told[0].saved);
+  }
+  SECTION("not where nothing is left to do") {
+    train_steps(run, ToyRun::kSamples);
+    CHECK(run.manager.running(epochs(1)));
+    run.manager.end_epoch();
+    interrupter.reason = "x";
+    CHECK_FALSE(run.manager.running(epochs(1)));
+    CHECK(interrupter.told.empty());
+    CHECK(interrupter.over == 1);
   }
 }
 
@@ -140,6 +153,8 @@ TEST_CASE("interrupter: what cannot be saved is told", "[stop][fault]") {
         interrupter.told[0].text ==
         "x: not saved, the save failed; the newest is "
         "runs/a/ckpt-000001-step-1");
+    // Whoever preempts it decides how it ends.
+    CHECK_FALSE(run.manager.running(epochs(2)));
   }
   SECTION("no time left") {
     interrupter.left = -2;

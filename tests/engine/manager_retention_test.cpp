@@ -148,6 +148,29 @@ TEST_CASE(
   CHECK(run.manager.plan().total_bytes == size * 4 + size / 2);
 }
 
+TEST_CASE(
+    "manager: one that cannot be looked at stays, and holds no other",
+    "[retention]") {
+  const Disk disk = trained(5);
+  disk->set_unreadable(checkpoint_path(2) + "/" + kManifestName, EACCES);
+  ToyRun run(kRoot, keep_two(disk));
+  run.manager.resume();
+  // It was read before: only its manifest is closed now.
+  disk->set_unreadable(checkpoint_path(2) + "/" + kManifestName, 0);
+  CHECK(run.manager.list().size() == 5);
+  disk->set_unreadable(checkpoint_path(2) + "/" + kManifestName, EACCES);
+  run.manager.save();
+  CHECK(disk->exists(checkpoint_path(2)));
+  CHECK_FALSE(disk->exists(checkpoint_path(1)));
+  CHECK_FALSE(disk->exists(checkpoint_path(3)));
+  bool told = false;
+  for (const PlannedCheckpoint& planned : run.manager.plan().checkpoints) {
+    told = told ||
+        planned.reasons.front().find("pinned: it cannot be looked at") == 0;
+  }
+  CHECK(told);
+}
+
 TEST_CASE("manager: prunes what was left, and says what", "[retention]") {
   const Disk disk = trained(4);
   Events events;

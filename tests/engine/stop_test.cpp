@@ -232,3 +232,47 @@ TEST_CASE("stop: a loader may be replaced between epochs only", "[stop]") {
   CHECK(at(loader->save(), "epoch").as<std::int64_t>() == 2);
   CHECK(test::code_of([&] { epoch(true); }) == "invalid_argument");
 }
+
+TEST_CASE(
+    "stop: a goal in steps on an epoch's border, killed just there",
+    "[stop]") {
+  const auto loop = [](ToyRun& run, std::int64_t kill_at) {
+    while (run.manager.running(steps(10))) {
+      run.loader.begin();
+      for (auto batch = run.loader.next(); !batch.empty();
+           batch = run.loader.next()) {
+        run.train_batch(batch);
+        run.manager.step();
+        if (run.manager.progress().step == kill_at) {
+          throw ToyRun::Killed();
+        }
+      }
+      if (!run.manager.epoch_done()) {
+        break;
+      }
+      run.rate *= 0.9;
+      run.manager.end_epoch();
+    }
+  };
+  const auto options = [](const test::Disk& disk) {
+    return plain(disk).save_every(steps(1));
+  };
+  ToyRun whole(test::kRoot, options(test::new_disk()));
+  whole.manager.resume();
+  loop(whole, -1);
+  for (std::int64_t kill_at = 1; kill_at <= 10; ++kill_at) {
+    CAPTURE(kill_at);
+    const auto disk = test::new_disk();
+    {
+      ToyRun run(test::kRoot, options(disk));
+      run.manager.resume();
+      CHECK_THROWS_AS(loop(run, kill_at), ToyRun::Killed);
+    }
+    ToyRun run(test::kRoot, options(disk));
+    run.manager.resume();
+    loop(run, -1);
+    CHECK(run.fingerprint() == whole.fingerprint());
+    CHECK(run.manager.epoch() == whole.manager.epoch());
+    CHECK_FALSE(run.manager.running(steps(10)));
+  }
+}

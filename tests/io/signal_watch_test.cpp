@@ -67,6 +67,19 @@ TEST_CASE("signal watch: a second one ends the process", "[signals]") {
   CHECK(end.signal == SIGINT);
 }
 
+TEST_CASE("signal watch: a second one is the program's own", "[signals]") {
+  CHECK(in_forked_child([] {
+          struct ::sigaction users = {};
+          users.sa_handler = &users_handler;
+          ::sigaction(SIGUSR1, &users, nullptr);
+          const SignalWatch watch({SIGUSR1});
+          ::raise(SIGUSR1);
+          sleep_ms(kBeyondSameMs);
+          ::raise(SIGUSR1);
+          return seen_by_user == SIGUSR1 ? 0 : 1;
+        }) == 0);
+}
+
 TEST_CASE("signal watch: the former handlers come back", "[signals]") {
   CHECK(in_forked_child([] {
           struct ::sigaction users = {};

@@ -481,6 +481,64 @@ TEST_CASE("preemption: a file, once it is there", "[preempt]") {
   CHECK(preemption.reason() == path);
 }
 
+TEST_CASE(
+    "preemption: a signal that comes too late is raised again",
+    "[preempt]") {
+  for (const bool grace : {false, true}) {
+    const ChildEnd end = end_of_forked_child([&] {
+      ToyRun run(kRoot, quiet(std::make_shared<MemoryFileSystem>()));
+      {
+        PreemptionOptions options;
+        if (grace) {
+          options.grace(std::chrono::milliseconds(50));
+        }
+        Preemption preemption(run.manager, options);
+        run.manager.resume();
+        run.train(1);
+        ::raise(SIGTERM); // the loop is over
+        std::this_thread::sleep_for(std::chrono::milliseconds(150));
+      }
+      return 5;
+    });
+    CHECK(end.signal == SIGTERM);
+  }
+  // Not in place of an exception.
+  CHECK(in_forked_child([] {
+          ToyRun run(kRoot, quiet(std::make_shared<MemoryFileSystem>()));
+          try {
+            Preemption preemption(run.manager);
+            run.manager.resume();
+            ::raise(SIGTERM);
+            throw std::runtime_error("something else");
+          } catch (const std::runtime_error&) {
+            return 6;
+          }
+        }) == 6);
+}
+
+TEST_CASE(
+    "preemption: a grace time for ever, and a blocked stream",
+    "[preempt]") {
+  const TemporaryDirectory directory;
+  Life life{directory.path("run"), PreemptionOptions()};
+  life.at_step = signal_at(3);
+  life.options.grace(std::chrono::duration<double>::max());
+  CHECK(in_forked_child(life) == kRunAgain);
+  CHECK(newest_step(life.directory) == 3);
+  // A thread that waits for standard input holds its lock.
+  life.options = PreemptionOptions();
+  int ends[2] = {};
+  REQUIRE(::pipe(ends) == 0);
+  CHECK(in_forked_child([&] {
+          ::dup2(ends[0], 0);
+          std::thread([] { (void)std::getchar(); }).detach();
+          std::this_thread::sleep_for(std::chrono::milliseconds(50));
+          return life();
+        }) == kRunAgain);
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
 TEST_CASE("preemption: options that make no sense are refused", "[preempt]") {
   PreemptionOptions options;
   const auto refused = [](const std::function<void()>& call) {
@@ -489,6 +547,7 @@ TEST_CASE("preemption: options that make no sense are refused", "[preempt]") {
   CHECK(refused([&] { options.grace(seconds(-1)); }));
   CHECK(refused([&] { options.time_limit(seconds(-1)); }));
   CHECK(refused([&] { options.time_limit(seconds(1), seconds(-1)); }));
+  CHECK(refused([&] { options.time_limit(seconds(120)); })); // all margin
   CHECK(refused([&] { options.notice("", [] { return true; }); }));
   CHECK(refused([&] { options.notice("x", {}); }));
   CHECK(refused([&] {

@@ -68,6 +68,7 @@ TEST_CASE("pin: whatever has the name pins", "[store]") {
   CHECK(with("from Windows\r\n") == "from Windows");
   CHECK(with("one\ntwo\n") == "one");
   CHECK(with("\xff\xfe") == "");
+  CHECK(with("\x1b[31mred\t") == " [31mred ");
   CHECK(with(std::string(kMaxPinBytes, 'x')) == std::string(kMaxPinBytes, 'x'));
   CHECK(with(std::string(kMaxPinBytes + 2, 'x')) == "");
   disk.remove(kPinned);
@@ -86,6 +87,7 @@ TEST_CASE("pin: a label is one line of text", "[store]") {
         std::string("a\rb"),
         std::string("a\0b", 3),
         std::string("\xff"),
+        std::string("\x1b[31m"),
         std::string(kMaxPinBytes + 1, 'x')}) {
     CHECK(code_of([&] { write_pin(*root, bad); }) == "invalid_argument");
   }

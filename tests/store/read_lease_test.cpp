@@ -49,6 +49,22 @@ TEST_CASE("read lease: of a checkpoint, or of a run's newest", "[store]") {
   CHECK_FALSE(place.disk->exists(in_run(older.name)));
 }
 
+TEST_CASE("read lease: of a copy, and of what LATEST points at", "[store]") {
+  const TemporaryDirectory temporary;
+  const auto root =
+      default_file_system()->open_root(temporary.path("run"), Create::yes);
+  ManualClock clock;
+  Writer writer(root, clock, 0);
+  const CheckpointName name = as_name(save(writer, 10));
+  {
+    const ReadLease lease(temporary.path("run/LATEST"));
+    CHECK(code_of([&] { writer.remove(name); }) == "locked");
+  }
+  writer.remove(name);
+  CHECK(
+      code_of([&] { ReadLease(temporary.path("run/LATEST")); }) == "not_found");
+}
+
 TEST_CASE("read lease: where there is nothing to hold", "[store]") {
   LeasePlace place;
   const auto code = [&](const std::string& path) {

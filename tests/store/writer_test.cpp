@@ -448,6 +448,21 @@ TEST_CASE("remove: no reader comes while the name goes", "[store]") {
   CHECK_FALSE(place.disk->exists(in_run(name.name)));
 }
 
+TEST_CASE("remove: a pin that is made while the name goes counts", "[store]") {
+  WriterPlace place;
+  const CheckpointName name = as_name(save(*place.writer, 10));
+  place.files.set_hook([&](std::uint64_t, const std::string& what) {
+    if (what.find("rename") == 0 && place.disk->exists(in_run(name.name))) {
+      place.disk->write_file(in_run(name.name + "/PIN"), ByteView());
+    }
+  });
+  CHECK(code_of([&] { place.writer->remove(name); }) == "locked");
+  CHECK(place.writer->hold_on(name).pin == "");
+  CHECK(
+      judge(*place.root, name, VerifyLevel::full, place.clock).verdict ==
+      Verdict::valid);
+}
+
 TEST_CASE("remove: one that is pinned stays", "[store]") {
   WriterPlace place;
   const CheckpointName name = as_name(save(*place.writer, 10));

@@ -26,11 +26,12 @@ class EventLog {
   void append(const Event& event, Values more) noexcept;
 
  private:
-  void open();
+  /// Where the next line begins, after a torn tail on a line of its own.
+  std::uint64_t end();
 
   std::shared_ptr<Directory> root_;
   std::unique_ptr<LockFile> file_; ///< Written at its end only.
-  std::uint64_t end_ = 0;
+  std::unique_ptr<ReadableFile> reader_; ///< Of the same file: tells its end.
 };
 
 } // namespace holdfast

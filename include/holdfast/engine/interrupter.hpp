@@ -26,6 +26,10 @@ class Interrupter {
   /// Once `pending()` gave a reason: how long a save may take.
   [[nodiscard]] virtual double seconds_left() = 0;
 
+  /// The goal is reached and saved, and nothing has interrupted the run: there
+  /// is no hurry any more.
+  virtual void run_is_over() noexcept {}
+
   /// Called once, at the end of the manager's call; may end the process. What
   /// it throws leaves that call. If it returns, the run is stopped as by
   /// `request_stop()`.

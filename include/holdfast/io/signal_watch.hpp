@@ -16,7 +16,7 @@ namespace holdfast {
 /// ignored when it begins stays ignored: whoever started the program wanted
 /// that. System calls that a signal interrupts go on.
 ///
-/// A second signal does what it does without a watch: as a rule it ends the
+/// A second signal does what it did before the watch: as a rule it ends the
 /// process at once. Only not within `kSameSignalSeconds`, because launchers
 /// pass one request on twice. In a forked child every signal does.
 ///

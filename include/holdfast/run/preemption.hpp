@@ -19,8 +19,9 @@ inline constexpr int kRunAgain = 75;
 
 /// What happens when a preempted run has been saved.
 enum class AfterPreemption {
-  /// The process ends at once with `kRunAgain`, its streams flushed, without
-  /// destructors and exit handlers: other threads may still be at work.
+  /// The process ends at once with `kRunAgain`, standard output and error
+  /// flushed, without destructors and exit handlers: other threads may still be
+  /// at work.
   exit,
   /// As by `request_stop()`: loaders' ranges end, `running()` is false, and
   /// `Preemption::exit_code()` tells what to return from `main()`.
@@ -48,6 +49,7 @@ class PreemptionOptions {
   /// The job may run so long, counted from the making of `Preemption`: the run
   /// saves and ends while `margin` is left, and what a save takes besides. A
   /// step or an evaluation that takes longer than the margin comes too late.
+  /// `invalid_argument` for a margin that leaves no time.
   PreemptionOptions& time_limit(
       Duration limit,
       Duration margin = std::chrono::minutes(3));
@@ -112,14 +114,16 @@ class PreemptionOptions {
 ///     std::cout << checkpoints.resume() << '\n';
 ///
 /// At the first signal (time limit, notice) the next `step()` or `end_epoch()`
-/// saves and tells it as an event; then `PreemptionOptions::then()` happens. A
-/// second signal does what it does without this: it ends the process, and what
-/// is on the disk is whole. A run that has just reached its goal is preempted
-/// too; started again, it finds nothing left to do.
+/// saves and tells it as an event; then `PreemptionOptions::then()` happens. So
+/// every life makes one step at least. A second signal does what it did before:
+/// as a rule it ends the process, and what is on the disk is whole. A run that
+/// reaches its goal in the step in which it is preempted is preempted too;
+/// started again, it finds nothing left to do.
 ///
-/// Made after the manager and before the loop, destroyed before the manager;
-/// the former signal handlers come back then. One at a time in a process; one
-/// for a manager.
+/// Made after the manager and before the loop, destroyed before the manager.
+/// The former signal handlers come back then, and get a signal that came when
+/// the loop was over, unless an exception is on its way. One at a time in a
+/// process, for one manager: others are not saved.
 class Preemption final : public Interrupter {
  public:
   /// `invalid_argument` for options that make no sense, and where there is
@@ -138,6 +142,7 @@ class Preemption final : public Interrupter {
  private:
   std::string pending(double save_seconds) override;
   double seconds_left() override;
+  void run_is_over() noexcept override;
   void interrupted(const InterruptedRun& run) override;
 
   struct State;

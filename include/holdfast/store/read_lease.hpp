@@ -15,10 +15,11 @@ namespace holdfast {
 /// of them, in any number of processes; one thread at a time.
 class ReadLease {
  public:
-  /// Of the checkpoint at `path`, or of the newest one of the current line
-  /// where `path` is a run directory. `not_found` where there is none, or where
-  /// it was removed at this very moment; `locked` where a writer is stuck in
-  /// removing it; `not_supported` where the file system keeps no locks.
+  /// Of the checkpoint at `path`, under whatever name (a copy, LATEST), or of
+  /// the newest one of the current line where `path` is a run directory.
+  /// `not_found` where there is none, or where it was removed at this very
+  /// moment; `locked` where a writer is stuck in removing it; `not_supported`
+  /// where the file system keeps no locks.
   explicit ReadLease(const std::string& path);
   ReadLease(const std::string& path, FileSystem& file_system);
   /// Of the checkpoint `name` in `root`, which need not outlive this.
@@ -30,8 +31,14 @@ class ReadLease {
   }
 
  private:
+  /// Of what is open; its name has still to be looked at.
+  explicit ReadLease(Directory& checkpoint);
+  static ReadLease at(const std::string& path, FileSystem& file_system);
+  void require_lock() const;
+
   std::string path_;
   std::unique_ptr<ReadableFile> manifest_; ///< Holds the lock.
+  bool is_locked_ = false;
 };
 
 } // namespace holdfast

@@ -10,17 +10,21 @@
 
 namespace holdfast {
 
-HOLDFAST_INLINE void EventLog::open() {
-  auto file = root_->open_lock_file(kEventLogName); // made if absent
-  const auto former = root_->open_file(kEventLogName);
-  end_ = former->size();
-  std::byte last{'\n'};
-  if (end_ > 0 && former->read_at(end_ - 1, &last, 1) == 1 &&
-      last != std::byte{'\n'}) {
-    file->write_at(end_, "\n");
-    ++end_;
+HOLDFAST_INLINE std::uint64_t EventLog::end() {
+  // Somebody may have added to it, cut it or moved it away.
+  if (!file_ || !file_->is_still_named()) {
+    reader_.reset();
+    file_ = root_->open_lock_file(kEventLogName); // made if absent
+    reader_ = root_->open_file(kEventLogName);
   }
-  file_ = std::move(file);
+  std::uint64_t end = reader_->size();
+  std::byte last{'\n'};
+  if (end > 0 && reader_->read_at(end - 1, &last, 1) == 1 &&
+      last != std::byte{'\n'}) {
+    file_->write_at(end, "\n");
+    ++end;
+  }
+  return end;
 }
 
 HOLDFAST_INLINE void EventLog::append(
@@ -32,14 +36,11 @@ HOLDFAST_INLINE void EventLog::append(
       more["checkpoint"] = event.checkpoint;
     }
     more["text"] = event.text;
-    if (!file_) {
-      open();
-    }
     const std::string line = to_json(Value(std::move(more))) + "\n";
-    file_->write_at(end_, line);
-    end_ += line.size();
+    const std::uint64_t at = end();
+    file_->write_at(at, line);
   } catch (...) {
-    file_.reset(); // the next one looks where the end is
+    file_.reset(); // the next one opens it anew
   }
 }
 

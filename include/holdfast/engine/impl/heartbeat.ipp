@@ -43,7 +43,7 @@ HOLDFAST_INLINE void Heartbeat::write(const Progress& progress) noexcept {
     std::string text = to_json(Value(std::move(values)));
     text.resize(kHeartbeatBytes - 1, ' ');
     text += '\n';
-    if (!file_) {
+    if (!file_ || !file_->is_still_named()) {
       file_ = root_->open_lock_file(kHeartbeatName);
     }
     file_->write_at(0, text);

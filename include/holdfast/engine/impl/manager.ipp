@@ -94,6 +94,10 @@ struct Manager::State final : LoopControl {
   std::string interruption; ///< Its reason; empty: none.
   bool told_interruption = false;
   std::string left_out; ///< Why an interrupted run was not saved.
+  bool stepped = false; ///< In this life, or since it went back.
+  bool may_owe_end = false; ///< A resume, and running() not asked since.
+  bool rolling_back = false;
+  std::vector<bool> complained; ///< Of `settings.save_when`.
   bool stop_saved = false; ///< A step has been saved because the run ends.
   bool told_to_stop = false; ///< running() said false, and no step followed.
   bool epoch_cut = false; ///< end_epoch() was ignored: its epoch is not over.
@@ -109,8 +113,8 @@ struct Manager::State final : LoopControl {
   [[nodiscard]] bool stopping() const noexcept override {
     return stopped || (step_goal && progress.step >= step_goal->count);
   }
-  void see_stop_request() {
-    if (interrupter != nullptr && interruption.empty()) {
+  void see_stop_request(bool may_be_interrupted = true) {
+    if (interrupter != nullptr && interruption.empty() && may_be_interrupted) {
       see_interruption();
     }
     stopped = stopped || stop_requested.load(std::memory_order_relaxed) ||
@@ -136,6 +140,7 @@ struct Manager::State final : LoopControl {
   // engine/impl/manager_telling.ipp
   void emit(Event::Kind kind, std::string checkpoint, std::string text);
   void beat(Heartbeat::State state, double elapsed_seconds) noexcept;
+  [[nodiscard]] Heartbeat::State state_at_end() const noexcept;
   void end_heartbeat() noexcept;
 
   void tell(SafePoint::Kind kind, const Metrics& metrics) {
@@ -263,7 +268,8 @@ struct Manager::State final : LoopControl {
   void retain();
   [[nodiscard]] bool discard(
       const CheckpointName& name,
-      const std::string& reason);
+      const std::string& reason,
+      bool tell_if_held);
   [[nodiscard]] RetentionPlan plan();
   [[nodiscard]] std::vector<CheckpointInfo> prune();
 };
@@ -324,6 +330,7 @@ HOLDFAST_INLINE void Manager::step(const Metrics& metrics) {
         "the loop, and ask running()");
   }
   state.rolled_back = false;
+  state.stepped = true;
   state.progress.samples += state.sources.commit();
   ++state.progress.step;
   ++state.progress.batch;

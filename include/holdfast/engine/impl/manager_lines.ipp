@@ -3,6 +3,8 @@
 #include <holdfast/engine/impl/manager_resume.ipp>
 #include <holdfast/engine/impl/search.ipp>
 
+#include <holdfast/base/scope_exit.hpp>
+
 // Going back on purpose: each way begins a new line, and deletes nothing.
 
 namespace holdfast {
@@ -117,16 +119,13 @@ HOLDFAST_INLINE ResumeReport Manager::State::roll_back(
   // A loader that took another's place is attached before its position is
   // restored, which would put it at the start.
   sources.refresh(*this, progress.epoch);
-  const std::string this_run = run_id;
-  const std::int64_t this_attempt = attempt;
+  rolling_back = true;
+  const ScopeExit no_longer([this] { rolling_back = false; });
   const Catalog former = scan(*root);
   RandomSnapshot before(parts, RandomSnapshot::Positions::taken);
   ResumeReport report;
   try {
     report = branch_at(find(former), former, {}, true);
-    if (run_id == this_run) {
-      attempt = this_attempt; // the process is the same
-    }
     rolled_back = true;
     range_left = !sources.empty();
   } catch (...) {

@@ -169,8 +169,12 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
   stop_saved = false;
   told_to_stop = false;
   epoch_cut = false;
+  if (!rolling_back || run_id != manifest.run_id) {
+    attempt = manifest.attempt + 1; // else the process is the same
+  }
   run_id = manifest.run_id;
-  attempt = manifest.attempt + 1;
+  stepped = false;
+  may_owe_end = true;
   resumed_from = CheckpointIdentity{manifest.sequence, manifest.id};
   history->set_run(run_id);
   history->mark_valid(manifest.sequence);

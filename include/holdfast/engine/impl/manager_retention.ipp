@@ -12,6 +12,17 @@ HOLDFAST_INLINE CheckpointName name_of(const CheckpointInfo& info) {
   return CheckpointName{info.sequence, info.step, info.name};
 }
 
+/// One that cannot be looked at stays, and must not keep all others.
+HOLDFAST_INLINE Hold hold_on(Writer& writer, const CheckpointName& name) {
+  try {
+    return writer.hold_on(name);
+  } catch (const Error& error) {
+    Hold hold;
+    hold.pin = std::string("it cannot be looked at: ") + error.what();
+    return hold;
+  }
+}
+
 HOLDFAST_INLINE void set_hold(RetentionEntry& entry, Hold hold) {
   entry.being_read = hold.being_read;
   entry.pinned = hold.pin.has_value();
@@ -37,7 +48,7 @@ HOLDFAST_INLINE std::vector<RetentionDecision> Manager::State::decide(
         continue;
       }
       asked[i] = true;
-      Hold hold = writer->hold_on(detail::name_of(infos[i]));
+      Hold hold = detail::hold_on(*writer, detail::name_of(infos[i]));
       any_held = any_held || hold.any();
       detail::set_hold(entries[i], std::move(hold));
     }
@@ -54,8 +65,8 @@ HOLDFAST_INLINE void Manager::State::retain() {
     const std::vector<RetentionDecision> decisions = decide(infos);
     for (std::size_t i = 0; i < decisions.size(); ++i) {
       if (!decisions[i].keep) {
-        static_cast<void>(
-            discard(detail::name_of(infos[i]), decisions[i].reasons.front()));
+        static_cast<void>(discard(
+            detail::name_of(infos[i]), decisions[i].reasons.front(), false));
       }
     }
   } catch (const std::exception& error) {
@@ -66,14 +77,17 @@ HOLDFAST_INLINE void Manager::State::retain() {
 /// True if it is gone. One that cannot be removed must not keep all others.
 HOLDFAST_INLINE bool Manager::State::discard(
     const CheckpointName& name,
-    const std::string& reason) {
+    const std::string& reason,
+    bool tell_if_held) {
   try {
     writer->remove(name);
   } catch (const Error& error) {
     if (error.code() == ErrorCode::lost_lock) {
       throw;
     }
-    emit(Event::Kind::warning, name.name, error.what());
+    if (tell_if_held || error.code() != ErrorCode::locked) {
+      emit(Event::Kind::warning, name.name, error.what());
+    }
     return false;
   }
   emit(Event::Kind::removed, name.name, name.name + ": " + reason);
@@ -87,7 +101,8 @@ HOLDFAST_INLINE RetentionPlan Manager::State::plan() {
   std::vector<CheckpointInfo> infos = history->list();
   std::vector<RetentionEntry> entries = history->entries(infos);
   for (std::size_t i = 0; i < entries.size(); ++i) {
-    detail::set_hold(entries[i], writer->hold_on(detail::name_of(infos[i])));
+    detail::set_hold(
+        entries[i], detail::hold_on(*writer, detail::name_of(infos[i])));
   }
   const double now_seconds = settings.clock->wall_seconds();
   std::vector<RetentionDecision> decisions =
@@ -142,7 +157,8 @@ HOLDFAST_INLINE std::vector<CheckpointInfo> Manager::State::prune() {
           left.name.name + " was left alone: its manifest cannot be read");
     } else if (discard(
                    left.name,
-                   "pruned with line " + std::to_string(left.line))) {
+                   "pruned with line " + std::to_string(left.line),
+                   true)) {
       removed.push_back(std::move(*left.info));
     }
   }

@@ -44,6 +44,7 @@ HOLDFAST_INLINE Manifest Manager::State::manifest(
 
 HOLDFAST_INLINE SaveHandle
 Manager::State::save(const Metrics& metrics, std::vector<std::string> reasons) {
+  const double began = settings.clock->monotonic_seconds();
   // Between a resume and the loop, what the loop goes on with is saved, not
   // what was drawn before it.
   std::optional<RandomSnapshot> drawn;
@@ -64,10 +65,10 @@ Manager::State::save(const Metrics& metrics, std::vector<std::string> reasons) {
   const CheckpointPlan plan = plan_checkpoint(captured);
   // Counts from the attempt on: a full disk is not met again at every step.
   last_save = now();
-  const double began = settings.clock->monotonic_seconds();
+  const Heartbeat::State state_before =
+      heartbeat ? heartbeat->state() : Heartbeat::State::running;
   beat(Heartbeat::State::saving, elapsed());
-  const ScopeExit saving_ends(
-      [&] { beat(Heartbeat::State::running, elapsed()); });
+  const ScopeExit saving_ends([&] { beat(state_before, elapsed()); });
   auto result = std::make_shared<SaveHandle::Result>();
   std::uint64_t sequence = 0;
   std::string name;
@@ -97,8 +98,6 @@ Manager::State::save(const Metrics& metrics, std::vector<std::string> reasons) {
   if (!result->error) {
     failures = 0;
     space_failures = 0;
-    const double took = settings.clock->monotonic_seconds() - began;
-    save_seconds = save_seconds > 0 ? (save_seconds + took) / 2 : took;
     last_saved = progress;
     last_path = result->path;
     history->mark_valid(sequence);
@@ -112,6 +111,11 @@ Manager::State::save(const Metrics& metrics, std::vector<std::string> reasons) {
     emit(Event::Kind::saved, name, "saved " + result->path);
     retain();
   }
+  const double took = settings.clock->monotonic_seconds() - began;
+  // One that failed may have been cut short, and tells only what it took.
+  save_seconds = result->error || save_seconds == 0
+      ? std::max(save_seconds, took)
+      : (save_seconds + took) / 2;
   return SaveHandle(std::move(result));
 }
 
@@ -159,16 +163,21 @@ HOLDFAST_INLINE std::vector<std::string> Manager::State::due_at(
       is_due(*settings.overhead, save_seconds, last_save, point)) {
     reasons.push_back(to_string(*settings.overhead));
   }
-  for (const SaveWhen& when : settings.save_when) {
+  complained.resize(settings.save_when.size(), false);
+  for (std::size_t i = 0; i < complained.size(); ++i) {
+    const SaveWhen& when = settings.save_when[i];
     try {
       if (when.is_due(point)) {
         reasons.push_back(when.reason);
       }
-    } catch (...) { // not to know must not end the run
-      emit(
-          Event::Kind::warning,
-          "",
-          when.reason + ": " + current_exception_text());
+    } catch (...) { // not to know must not end the run, and is said once
+      if (!complained[i]) {
+        complained[i] = true;
+        emit(
+            Event::Kind::warning,
+            "",
+            when.reason + ": " + current_exception_text());
+      }
     }
   }
   return reasons;
@@ -201,17 +210,18 @@ HOLDFAST_INLINE void Manager::State::save_if_due(
   if (handle.saved()) {
     return;
   }
-  const bool enough =
-      settings.max_save_failures > 0 && failures >= settings.max_save_failures;
+  // Whoever preempts the run is told of the failure, and acts.
+  const bool enough = settings.max_save_failures > 0 &&
+      failures >= settings.max_save_failures && interruption.empty();
   try {
     handle.wait();
   } catch (const Error& error) {
-    // With a lost lock somebody else trains this run now; going on only wastes
-    // both.
-    const bool now = error.code() == ErrorCode::no_space
-        ? settings.no_space == NoSpace::raise
-        : enough || error.code() == ErrorCode::lost_lock;
-    if (now) {
+    if (error.code() == ErrorCode::lost_lock) {
+      throw; // somebody else trains this run now; going on only wastes both
+    }
+    if (error.code() == ErrorCode::no_space
+            ? settings.no_space == NoSpace::raise && interruption.empty()
+            : enough) {
       throw;
     }
   } catch (...) {
@@ -226,12 +236,24 @@ HOLDFAST_INLINE void Manager::State::save_if_due(
 /// tell.
 HOLDFAST_INLINE bool Manager::State::ask_running() {
   rolled_back = false;
+  const auto goal_is_reached = [this] {
+    return (step_goal && progress.step >= step_goal->count) ||
+        (epoch_goal && progress.epoch >= epoch_goal->count);
+  };
   if (!sources.ahead()) {
-    see_stop_request();
+    // A life makes one step at least, or a job that is always preempted would
+    // never get anywhere; and one that has nothing left to do ends well.
+    const bool may_be_interrupted =
+        stepped && !(goal_is_reached() && is_saved());
+    see_stop_request(may_be_interrupted);
     sources.refresh(*this, progress.epoch);
   }
-  const bool over =
-      stopping() || (epoch_goal && progress.epoch >= epoch_goal->count);
+  // After a resume at an epoch's last batch its end is still owed, whatever the
+  // goal in steps.
+  const bool owes_end = std::exchange(may_owe_end, false) &&
+      progress.batch > 0 && !sources.empty() && sources.at_end() && !stopped &&
+      !epoch_goal;
+  const bool over = !owes_end && (stopping() || goal_is_reached());
   // In mid-epoch the range is where the loop goes on, if there is to be one.
   if (over || progress.batch == 0 || sources.empty()) {
     put_back_random();
@@ -244,16 +266,16 @@ HOLDFAST_INLINE bool Manager::State::ask_running() {
   if (!is_saved() && !sources.ahead() && !epoch_cut) {
     save_if_due({}, true);
   }
+  beat(state_at_end(), elapsed());
+  // Whoever preempts the run is told, and acts.
   if (!is_saved() && failures + space_failures > 0 &&
-      settings.max_save_failures > 0) {
+      settings.max_save_failures > 0 && interruption.empty()) {
     std::rethrow_exception(last_error);
   }
-  beat(
-      !interruption.empty() ? Heartbeat::State::preempted
-          : stopped         ? Heartbeat::State::stopped
-                            : Heartbeat::State::finished,
-      elapsed());
   tell_interruption();
+  if (interrupter != nullptr && interruption.empty() && is_saved()) {
+    interrupter->run_is_over();
+  }
   told_to_stop = true;
   return false;
 }

@@ -17,6 +17,11 @@ HOLDFAST_INLINE std::string Manager::State::note_failure() {
     } else {
       ++failures;
     }
+    if (error.code() == ErrorCode::lost_lock) {
+      // What others read here is its new owner's.
+      event_log.reset();
+      heartbeat.reset();
+    }
     const std::string why = why_no_space(error, *root);
     text += why.empty() ? "" : "; " + why;
   } catch (...) {

@@ -36,13 +36,24 @@ HOLDFAST_INLINE void Manager::State::beat(
   }
 }
 
-/// What monitors find when the manager has gone.
 HOLDFAST_INLINE void Manager::State::end_heartbeat() noexcept {
-  if (heartbeat && fork_generation() == fork &&
-      (heartbeat->state() == Heartbeat::State::running ||
-       heartbeat->state() == Heartbeat::State::saving)) {
-    beat(Heartbeat::State::left, elapsed());
+  if (heartbeat && fork_generation() == fork) {
+    beat(state_at_end(), elapsed());
   }
+}
+
+/// What monitors find when the loop is over, however it was left.
+HOLDFAST_INLINE Heartbeat::State Manager::State::state_at_end() const noexcept {
+  if (!interruption.empty()) {
+    return Heartbeat::State::preempted;
+  }
+  if (stopped) {
+    return Heartbeat::State::stopped;
+  }
+  const bool reached = (step_goal && progress.step >= step_goal->count) ||
+      (epoch_goal && progress.epoch >= epoch_goal->count);
+  return reached && is_saved() ? Heartbeat::State::finished
+                               : Heartbeat::State::left;
 }
 
 } // namespace holdfast

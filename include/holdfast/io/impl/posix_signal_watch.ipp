@@ -4,8 +4,10 @@
 
 #include <holdfast/base/error.hpp>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <ctime>
 #include <utility>
@@ -34,6 +36,7 @@ struct SignalRecord {
   std::atomic<std::int64_t> first_at{0}; ///< 0: none has come.
   std::atomic<int> first{0};
   ::sem_t came = {};
+  std::array<struct ::sigaction, NSIG> former = {}; ///< By number.
 };
 
 inline SignalRecord signal_record;
@@ -54,10 +57,11 @@ HOLDFAST_INLINE void on_watched_signal(int signal) {
     }
   }
   if (!is_noted) {
-    // It is blocked until this returns, and then does what it always does.
-    struct ::sigaction by_default = {};
-    by_default.sa_handler = SIG_DFL;
-    static_cast<void>(::sigaction(signal, &by_default, nullptr));
+    // It is blocked until this returns, and then does what it always did.
+    static_cast<void>(::sigaction(
+        signal,
+        &signal_record.former[static_cast<std::size_t>(signal)],
+        nullptr));
     static_cast<void>(::raise(signal));
   }
   errno = error_before;
@@ -112,11 +116,19 @@ HOLDFAST_INLINE SignalWatch::SignalWatch(const std::vector<int>& signals)
   s.former.reserve(signals.size());
   for (const int signal : signals) {
     struct ::sigaction former = {};
+    if (signal <= 0 || signal >= NSIG) {
+      s.put_back();
+      throw_invalid_argument(
+          "signals", "there is one that does not exist", signal_name(signal));
+    }
     struct ::sigaction ours = {};
     ours.sa_handler = &detail::on_watched_signal;
     ours.sa_flags = SA_RESTART;
     static_cast<void>(::sigemptyset(&ours.sa_mask));
-    if (::sigaction(signal, nullptr, &former) != 0 ||
+    const bool is_known = ::sigaction(signal, nullptr, &former) == 0;
+    // Before ours can be called.
+    detail::signal_record.former[static_cast<std::size_t>(signal)] = former;
+    if (!is_known ||
         (former.sa_handler != SIG_IGN &&
          ::sigaction(signal, &ours, nullptr) != 0)) {
       s.put_back();

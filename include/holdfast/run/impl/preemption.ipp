@@ -15,6 +15,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <iostream>
 #include <mutex>
 #include <optional>
@@ -34,6 +35,9 @@ HOLDFAST_INLINE double checked_seconds(
   }
   return time.count();
 }
+
+/// Three years, which clocks can count, are as good as for ever.
+inline constexpr double kLongestGraceSeconds = 1e8;
 
 /// Whether there is something at `path`, a link included.
 HOLDFAST_INLINE bool is_there(const std::string& path) {
@@ -61,6 +65,9 @@ HOLDFAST_INLINE PreemptionOptions& PreemptionOptions::signals(
 
 HOLDFAST_INLINE PreemptionOptions& PreemptionOptions::grace(Duration time) {
   grace_ = detail::checked_seconds("grace", time);
+  if (grace_ > detail::kLongestGraceSeconds) {
+    grace_ = std::numeric_limits<double>::infinity();
+  }
   return *this;
 }
 
@@ -72,6 +79,12 @@ HOLDFAST_INLINE PreemptionOptions& PreemptionOptions::add(Limit limit) {
 HOLDFAST_INLINE PreemptionOptions& PreemptionOptions::time_limit(
     Duration limit,
     Duration margin) {
+  if (margin >= limit) {
+    throw_invalid_argument(
+        "time_limit",
+        "leaves no time before its margin begins",
+        format_number(limit.count()) + " s");
+  }
   return add(Limit{
       "time limit",
       detail::checked_seconds("time_limit", limit),
@@ -180,6 +193,7 @@ struct Preemption::State {
   std::mutex mutex;
   std::condition_variable changed;
   bool disarmed = false;
+  bool told = false; ///< The manager has saved, or told why not.
 
   [[nodiscard]] double monotonic() const {
     return options.clock_->monotonic_seconds();
@@ -197,11 +211,13 @@ struct Preemption::State {
     std::unique_lock<std::mutex> lock(mutex);
     const std::chrono::duration<double> left(std::max(0.0, grace_left()));
     if (!changed.wait_for(lock, left, [this] { return disarmed; })) {
-      std::fprintf(
-          stderr,
-          "holdfast: preempted: the grace time is over before all was saved; "
-          "the newest checkpoint in %s stays the newest\n",
-          manager.directory().c_str());
+      if (!told) {
+        std::fprintf(
+            stderr,
+            "holdfast: preempted: the grace time is over before all was "
+            "saved; the newest checkpoint in %s stays the newest\n",
+            manager.directory().c_str());
+      }
       std::_Exit(options.exit_code_);
     }
   }
@@ -212,6 +228,14 @@ struct Preemption::State {
       disarmed = true;
     }
     changed.notify_all();
+  }
+
+  void end_keeper() {
+    if (keeper.joinable()) {
+      disarm();
+      watch.stop_waiting();
+      keeper.join();
+    }
   }
 
   [[nodiscard]] double left_of(const PreemptionOptions::Limit& limit) const {
@@ -248,10 +272,15 @@ struct Preemption::State {
 HOLDFAST_INLINE
 Preemption::Preemption(Manager& manager, PreemptionOptions options)
     : state_(new State(manager, std::move(options))) {
-  manager.set_interrupter(this);
   if (std::isfinite(state_->options.grace_)) {
     state_->keeper =
         std::thread([state = state_.get()] { state->keep_grace(); });
+  }
+  try {
+    manager.set_interrupter(this);
+  } catch (...) {
+    state_->end_keeper();
+    throw;
   }
 }
 
@@ -264,10 +293,14 @@ HOLDFAST_INLINE Preemption::~Preemption() {
     state_->manager.set_interrupter(nullptr);
   } catch (...) {
   }
-  if (state_->keeper.joinable()) {
-    state_->disarm();
-    state_->watch.stop_waiting();
-    state_->keeper.join();
+  state_->end_keeper();
+  const int signal = state_->watch.received();
+  const bool unheard =
+      signal != 0 && state_->reason.empty() && std::uncaught_exceptions() == 0;
+  state_.reset(); // the former handlers are back
+  if (unheard) {
+    // It came when the loop was over, and is not ours.
+    static_cast<void>(std::raise(signal));
   }
 }
 
@@ -310,13 +343,22 @@ HOLDFAST_INLINE double Preemption::seconds_left() {
   return left;
 }
 
+HOLDFAST_INLINE void Preemption::run_is_over() noexcept {
+  state_->disarm();
+}
+
 HOLDFAST_INLINE void Preemption::interrupted(const InterruptedRun& run) {
   State& s = *state_;
+  {
+    const std::lock_guard<std::mutex> lock(s.mutex);
+    s.told = true;
+  }
   if (s.options.action_ == AfterPreemption::exit) {
+    // Not all there are: one that another thread reads from would block.
     std::cout.flush();
-    std::cerr.flush();
     std::clog.flush();
-    std::fflush(nullptr);
+    std::fflush(stdout);
+    std::fflush(stderr);
     std::_Exit(s.options.exit_code_);
   }
   s.disarm();

@@ -7,7 +7,6 @@
 #include <holdfast/base/text.hpp>
 
 #include <algorithm>
-#include <string_view>
 #include <utility>
 
 namespace holdfast {
@@ -20,6 +19,9 @@ HOLDFAST_INLINE std::optional<std::string> read_pin(Directory& checkpoint) {
     const Bytes bytes = read_file(checkpoint, kPinName, kMaxPinBytes + 1);
     std::string label(ByteView(bytes).text());
     label.erase(std::min(label.find_first_of("\r\n"), label.size()));
+    for (char& c : label) {
+      c = static_cast<unsigned char>(c) < ' ' || c == 127 ? ' ' : c;
+    }
     return is_utf8(label) ? label : std::string();
   } catch (const Error&) {
     return std::string();
@@ -29,9 +31,12 @@ HOLDFAST_INLINE std::optional<std::string> read_pin(Directory& checkpoint) {
 HOLDFAST_INLINE void write_pin(
     Directory& checkpoint,
     const std::string& label) {
-  const std::string_view forbidden("\n\r\0", 3);
-  if (label.size() > kMaxPinBytes || !is_utf8(label) ||
-      label.find_first_of(forbidden) != std::string::npos) {
+  bool is_one_line = true;
+  for (const char c : label) {
+    is_one_line =
+        is_one_line && static_cast<unsigned char>(c) >= ' ' && c != 127;
+  }
+  if (label.size() > kMaxPinBytes || !is_utf8(label) || !is_one_line) {
     throw_invalid_argument(
         "label",
         "is not UTF-8 text in one line of at most " +

@@ -370,6 +370,12 @@ HOLDFAST_INLINE void Writer::remove(const CheckpointName& name) {
     }
   }
   alone.reset();
+  // Made by hand while the name went: from now on nobody finds the directory.
+  if (read_pin(*s.root->open_directory(trash))) {
+    s.root->rename(trash, name.name);
+    s.root->sync();
+    refuse("pinned");
+  }
   // A crash that brought the old name back, without its files, would make a
   // lie of it.
   s.root->sync();
