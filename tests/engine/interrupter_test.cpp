@@ -180,12 +180,12 @@ TEST_CASE("interrupter: knows what a save takes", "[stop]") {
   const auto faulty = std::make_shared<FaultFileSystem>(new_disk());
   ManualClock clock;
   FakeInterrupter interrupter;
+  bool slow = true;
   ToyRun run(kRoot, seldom(faulty).clock(clock));
   run.manager.set_interrupter(&interrupter);
   run.manager.resume();
   train_steps(run, 1);
   CHECK(interrupter.expected_seconds == 0);
-  bool slow = true;
   faulty->set_hook([&](std::uint64_t, const std::string& what) {
     if (slow && what.find("rename") == 0) {
       clock.pass(8);
