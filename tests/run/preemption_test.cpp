@@ -250,12 +250,13 @@ TEST_CASE("preemption: a grace time that suffices is not felt", "[preempt]") {
   life.at_step = signal_at(6, SIGUSR1);
   CHECK(in_forked_child(life) == kRunAgain);
   CHECK(newest_step(life.directory) == 6);
-  life.options.then(AfterPreemption::stop).grace(std::chrono::milliseconds(80));
+  life.options.then(AfterPreemption::stop)
+      .grace(std::chrono::milliseconds(1500));
   life.at_step = signal_at(2);
   CHECK(in_forked_child([&] {
           const int code = life();
           // It has been told: what comes now is the program's own business.
-          std::this_thread::sleep_for(std::chrono::milliseconds(200));
+          std::this_thread::sleep_for(std::chrono::milliseconds(1800));
           return code == kRunAgain ? 7 : 1;
         }) == 7);
   CHECK(newest_step(life.directory) == 8);
