@@ -26,6 +26,12 @@ void users_handler(int signal) {
   seen_by_user = signal;
 }
 
+void install_users_handler() {
+  struct ::sigaction users = {};
+  users.sa_handler = &users_handler;
+  ::sigaction(SIGUSR1, &users, nullptr);
+}
+
 void sleep_ms(int milliseconds) {
   std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
 }
@@ -69,9 +75,7 @@ TEST_CASE("signal watch: a second one ends the process", "[signals]") {
 
 TEST_CASE("signal watch: a second one is the program's own", "[signals]") {
   CHECK(in_forked_child([] {
-          struct ::sigaction users = {};
-          users.sa_handler = &users_handler;
-          ::sigaction(SIGUSR1, &users, nullptr);
+          install_users_handler();
           const SignalWatch watch({SIGUSR1});
           ::raise(SIGUSR1);
           sleep_ms(kBeyondSameMs);
@@ -80,11 +84,21 @@ TEST_CASE("signal watch: a second one is the program's own", "[signals]") {
         }) == 0);
 }
 
+TEST_CASE("signal watch: one that is named twice is one", "[signals]") {
+  const ChildEnd end = end_of_forked_child([] {
+    const SignalWatch watch({SIGTERM, SIGTERM});
+    ::raise(SIGTERM);
+    sleep_ms(kBeyondSameMs);
+    ::raise(SIGTERM);
+    sleep_ms(1000);
+    return 0;
+  });
+  CHECK(end.signal == SIGTERM);
+}
+
 TEST_CASE("signal watch: the former handlers come back", "[signals]") {
   CHECK(in_forked_child([] {
-          struct ::sigaction users = {};
-          users.sa_handler = &users_handler;
-          ::sigaction(SIGUSR1, &users, nullptr);
+          install_users_handler();
           {
             const SignalWatch watch({SIGUSR1});
             ::raise(SIGUSR1);
@@ -113,9 +127,7 @@ TEST_CASE("signal watch: what is ignored stays ignored", "[signals]") {
 
 TEST_CASE("signal watch: what cannot be handled is refused", "[signals]") {
   CHECK(in_forked_child([] {
-          struct ::sigaction users = {};
-          users.sa_handler = &users_handler;
-          ::sigaction(SIGUSR1, &users, nullptr);
+          install_users_handler();
           for (const int bad : {SIGKILL, SIGSTOP, 0, -1, 9999}) {
             if (code_of([&] {
                   SignalWatch({SIGUSR1, bad});

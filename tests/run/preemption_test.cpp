@@ -105,6 +105,20 @@ std::function<void(int)> signal_at(int step, int signal = SIGTERM) {
   };
 }
 
+/// `disk`, on which a save takes so many seconds of `clock`.
+std::shared_ptr<FaultFileSystem> with_saves_of(
+    double seconds,
+    const std::shared_ptr<FileSystem>& disk,
+    ManualClock& clock) {
+  const auto slow = std::make_shared<FaultFileSystem>(disk);
+  slow->set_hook([seconds, &clock](std::uint64_t, const std::string& what) {
+    if (what.find("rename") == 0) {
+      clock.pass(seconds);
+    }
+  });
+  return slow;
+}
+
 std::int64_t newest_step(const std::string& directory) {
   const auto newest =
       scan(*default_file_system()->open_root(directory, Create::no))
@@ -306,12 +320,7 @@ TEST_CASE(
 TEST_CASE("preemption: before the job's time is over", "[preempt]") {
   ManualClock clock;
   const auto disk = std::make_shared<MemoryFileSystem>();
-  const auto slow = std::make_shared<FaultFileSystem>(disk);
-  slow->set_hook([&](std::uint64_t, const std::string& what) {
-    if (what.find("rename") == 0) {
-      clock.pass(5); // what a save takes
-    }
-  });
+  const auto slow = with_saves_of(5, disk, clock);
   Variable slurm("SLURM_JOB_END_TIME", "1700001000");
   PreemptionOptions options;
   options.signals({}).clock(clock).then(AfterPreemption::stop);
@@ -363,12 +372,7 @@ TEST_CASE("preemption: before the job's time is over", "[preempt]") {
 TEST_CASE("preemption: no time is left for a save", "[preempt]") {
   ManualClock clock;
   const auto disk = std::make_shared<MemoryFileSystem>();
-  const auto slow = std::make_shared<FaultFileSystem>(disk);
-  slow->set_hook([&](std::uint64_t, const std::string& what) {
-    if (what.find("rename") == 0) {
-      clock.pass(50);
-    }
-  });
+  const auto slow = with_saves_of(50, disk, clock);
   std::vector<std::string> told;
   ToyRun run(kRoot, quiet(slow).clock(clock).on_event([&](const Event& event) {
     if (event.kind == Event::Kind::preempted) {

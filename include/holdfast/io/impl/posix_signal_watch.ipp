@@ -4,6 +4,7 @@
 
 #include <holdfast/base/error.hpp>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -41,6 +42,13 @@ struct SignalRecord {
 
 inline SignalRecord signal_record;
 
+HOLDFAST_INLINE void put_back_handler(int signal) noexcept {
+  static_cast<void>(::sigaction(
+      signal,
+      &signal_record.former[static_cast<std::size_t>(signal)],
+      nullptr));
+}
+
 HOLDFAST_INLINE void on_watched_signal(int signal) {
   const int error_before = errno;
   bool is_noted = false;
@@ -58,10 +66,7 @@ HOLDFAST_INLINE void on_watched_signal(int signal) {
   }
   if (!is_noted) {
     // It is blocked until this returns, and then does what it always did.
-    static_cast<void>(::sigaction(
-        signal,
-        &signal_record.former[static_cast<std::size_t>(signal)],
-        nullptr));
+    put_back_handler(signal);
     static_cast<void>(::raise(signal));
   }
   errno = error_before;
@@ -89,13 +94,11 @@ HOLDFAST_INLINE std::string signal_name(int signal) {
 }
 
 struct SignalWatch::State {
-  std::vector<std::pair<int, struct ::sigaction>> former;
+  std::vector<int> watched;
 
   void put_back() noexcept {
-    while (!former.empty()) {
-      static_cast<void>(
-          ::sigaction(former.back().first, &former.back().second, nullptr));
-      former.pop_back();
+    for (const int signal : watched) {
+      detail::put_back_handler(signal);
     }
     detail::signal_record.owner.store(0);
   }
@@ -113,8 +116,11 @@ HOLDFAST_INLINE SignalWatch::SignalWatch(const std::vector<int>& signals)
   detail::signal_record.first.store(0);
   static_cast<void>(::sem_init(&detail::signal_record.came, 0, 0));
   detail::signal_record.owner.store(::getpid());
-  s.former.reserve(signals.size());
+  s.watched.reserve(signals.size());
   for (const int signal : signals) {
+    if (std::count(s.watched.begin(), s.watched.end(), signal) != 0) {
+      continue; // its former handler would be ours
+    }
     struct ::sigaction former = {};
     if (signal <= 0 || signal >= NSIG) {
       s.put_back();
@@ -138,7 +144,7 @@ HOLDFAST_INLINE SignalWatch::SignalWatch(const std::vector<int>& signals)
           signal_name(signal));
     }
     if (former.sa_handler != SIG_IGN) {
-      s.former.emplace_back(signal, former);
+      s.watched.push_back(signal);
     }
   }
 }
