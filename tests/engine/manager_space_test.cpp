@@ -28,7 +28,6 @@ namespace {
 
 Options on_small_disk(const std::shared_ptr<FileSystem>& files) {
   static ManualClock clock;
-  clock.on_sleep = {};
   return Options()
       .file_system(files)
       .clock(clock)

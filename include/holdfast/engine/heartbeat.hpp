@@ -56,6 +56,7 @@ class Heartbeat {
   std::shared_ptr<Directory> root_;
   Clock& clock_;
   double interval_;
+  const ProcessIdentity process_ = this_process();
   std::unique_ptr<LockFile> file_;
   State state_ = State::running;
   double last_ = 0;

@@ -30,13 +30,12 @@ HOLDFAST_INLINE const char* to_string(Heartbeat::State state) noexcept {
 
 HOLDFAST_INLINE void Heartbeat::write(const Progress& progress) noexcept {
   try {
-    const ProcessIdentity process = this_process();
     Values values;
     values["batch"] = progress.batch;
     values["epoch"] = progress.epoch;
-    values["host"] = process.host.substr(0, 128);
-    values["pid"] = process.pid;
-    values["pid_start"] = process.start_time;
+    values["host"] = process_.host.substr(0, 128);
+    values["pid"] = process_.pid;
+    values["pid_start"] = process_.start_time;
     values["state"] = std::string(to_string(state_));
     values["step"] = progress.step;
     values["time"] = clock_.wall_seconds();

@@ -97,7 +97,8 @@ struct Manager::State final : LoopControl {
   bool stepped = false; ///< In this life, or since it went back.
   bool may_owe_end = false; ///< A resume, and running() not asked since.
   bool rolling_back = false;
-  std::vector<bool> complained; ///< Of `settings.save_when`.
+  std::vector<bool> complained = ///< Of `settings.save_when`.
+      std::vector<bool>(settings.save_when.size(), false);
   bool stop_saved = false; ///< A step has been saved because the run ends.
   bool told_to_stop = false; ///< running() said false, and no step followed.
   bool epoch_cut = false; ///< end_epoch() was ignored: its epoch is not over.
@@ -110,6 +111,10 @@ struct Manager::State final : LoopControl {
 
   /// A request counts from the next safe point on: a loader must not end its
   /// range inside a step that takes several batches.
+  [[nodiscard]] bool goal_is_reached() const noexcept {
+    return (step_goal && progress.step >= step_goal->count) ||
+        (epoch_goal && progress.epoch >= epoch_goal->count);
+  }
   [[nodiscard]] bool stopping() const noexcept override {
     return stopped || (step_goal && progress.step >= step_goal->count);
   }
@@ -368,9 +373,7 @@ HOLDFAST_INLINE void Manager::end_epoch(const Metrics& metrics) {
   state.random_at_begin.reset();
   state.sources.start_epoch(state.progress.epoch);
   state.see_stop_request();
-  const bool goal =
-      state.epoch_goal && state.progress.epoch >= state.epoch_goal->count;
-  state.save_if_due(metrics, goal || state.stopping());
+  state.save_if_due(metrics, state.goal_is_reached() || state.stopping());
   state.tell(SafePoint::Kind::epoch, metrics);
   state.tell_interruption();
 }

@@ -163,7 +163,6 @@ HOLDFAST_INLINE std::vector<std::string> Manager::State::due_at(
       is_due(*settings.overhead, save_seconds, last_save, point)) {
     reasons.push_back(to_string(*settings.overhead));
   }
-  complained.resize(settings.save_when.size(), false);
   for (std::size_t i = 0; i < complained.size(); ++i) {
     const SaveWhen& when = settings.save_when[i];
     try {
@@ -236,10 +235,6 @@ HOLDFAST_INLINE void Manager::State::save_if_due(
 /// tell.
 HOLDFAST_INLINE bool Manager::State::ask_running() {
   rolled_back = false;
-  const auto goal_is_reached = [this] {
-    return (step_goal && progress.step >= step_goal->count) ||
-        (epoch_goal && progress.epoch >= epoch_goal->count);
-  };
   if (!sources.ahead()) {
     // A life makes one step at least, or a job that is always preempted would
     // never get anywhere; and one that has nothing left to do ends well.

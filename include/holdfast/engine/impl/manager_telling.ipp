@@ -50,10 +50,8 @@ HOLDFAST_INLINE Heartbeat::State Manager::State::state_at_end() const noexcept {
   if (stopped) {
     return Heartbeat::State::stopped;
   }
-  const bool reached = (step_goal && progress.step >= step_goal->count) ||
-      (epoch_goal && progress.epoch >= epoch_goal->count);
-  return reached && is_saved() ? Heartbeat::State::finished
-                               : Heartbeat::State::left;
+  return goal_is_reached() && is_saved() ? Heartbeat::State::finished
+                                         : Heartbeat::State::left;
 }
 
 } // namespace holdfast
