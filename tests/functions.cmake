@@ -82,7 +82,7 @@ function(holdfast_add_core_tests target)
   target_link_libraries(${target} PRIVATE
     holdfast::core_compiled holdfast_warnings holdfast_sanitizers
     Catch2::Catch2WithMain)
-  _holdfast_compile_together(${target} 6)
+  _holdfast_compile_together(${target} 12)
   add_dependencies(holdfast_core_tests ${target})
   catch_discover_tests(${target} PROPERTIES
     LABELS core TIMEOUT 600 ${holdfast_test_environment} ${holdfast_no_match})
@@ -104,7 +104,7 @@ function(holdfast_add_torch_tests target)
   target_link_libraries(${target} PRIVATE
     holdfast::compiled holdfast_warnings Catch2::Catch2WithMain)
   holdfast_include_torch_first(${target})
-  _holdfast_compile_together(${target} 4)
+  _holdfast_compile_together(${target} 7)
   add_dependencies(holdfast_torch_tests ${target})
   add_test(NAME ${target} COMMAND ${target} ~[cuda])
   set_tests_properties(${target} PROPERTIES
