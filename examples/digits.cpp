@@ -13,6 +13,7 @@
 #include <fstream>
 #include <iomanip>
 #include <iostream>
+#include <limits>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -37,6 +38,8 @@ struct Flags {
   int64_t seed = 1;
   int64_t threads = 1;
   bool compress = false;
+  int64_t poison = -1; ///< The batch that is spoiled; -1: none.
+  bool recover = false;
 };
 
 constexpr const char* kUsage =
@@ -55,6 +58,9 @@ exit status 75 then says that it wants to be started again.
   --threads <n>       threads within an operation; equal weights need equal
                       threads (1)
   --compress          compress checkpoints with zstd
+  --poison <n>        spoil the n-th batch of all epochs, counted from 0, so that
+                      the run diverges there (none)
+  --recover           go back by itself when the loss diverges
   --help              this text
 )";
 
@@ -112,6 +118,10 @@ std::optional<Flags> parse_flags(const std::vector<std::string>& arguments) {
       flags.threads = number(1);
     } else if (flag == "--compress") {
       flags.compress = true;
+    } else if (flag == "--poison") {
+      flags.poison = number(0);
+    } else if (flag == "--recover") {
+      flags.recover = true;
     } else {
       throw UsageError("unknown flag '" + flag + "'");
     }
@@ -263,6 +273,14 @@ std::string weights_digest(const Network& model) {
 
 // --- training ---------------------------------------------------------------
 
+/// Of the batch at hand, over all epochs.
+template <class Loader>
+int64_t number_of_batch(const Loader& batches) {
+  const size_t in_epoch = batches.position() / batches.options().batch_size();
+  return batches.epoch() * static_cast<int64_t>(batches.batches_per_epoch()) +
+      static_cast<int64_t>(in_epoch);
+}
+
 void train(const Flags& flags) {
   torch::set_num_threads(static_cast<int>(flags.threads));
   // For the initial weights. A resume puts the generators back to where the
@@ -280,29 +298,36 @@ void train(const Flags& flags) {
       model->parameters(), torch::optim::AdamOptions(2e-3).weight_decay(1e-4));
   torch::optim::StepLR scheduler(optimizer, /*step_size=*/1, /*gamma=*/0.8);
 
-  holdfast::CheckpointManager checkpoints{
-      flags.dir,
+  auto options =
       holdfast::Options()
           .save_every(holdfast::steps(flags.save_every))
           .keep_last(static_cast<size_t>(flags.keep))
           .keep_best("val_accuracy", holdfast::Best::highest)
           .compression(
-              flags.compress ? holdfast::zstd() : holdfast::uncompressed()),
-      model,
-      optimizer,
-      scheduler,
-      batches};
+              flags.compress ? holdfast::zstd() : holdfast::uncompressed());
+  if (flags.recover) {
+    options.rollback_on_divergence(
+        holdfast::DivergenceOptions("loss").patience(3));
+  }
+  holdfast::CheckpointManager checkpoints{
+      flags.dir, options, model, optimizer, scheduler, batches};
   holdfast::Preemption preemption{checkpoints};
   std::cout << checkpoints.resume() << std::endl;
 
   while (checkpoints.running(holdfast::epochs(flags.epochs))) {
     for (auto& batch : batches) {
+      if (number_of_batch(batches) == flags.poison) {
+        batch.data.fill_(std::numeric_limits<float>::quiet_NaN());
+      }
       optimizer.zero_grad();
       const torch::Tensor loss = torch::nn::functional::cross_entropy(
           model->forward(batch.data), batch.target);
       loss.backward();
       optimizer.step();
       checkpoints.step({{"loss", loss}});
+    }
+    if (!checkpoints.epoch_done()) {
+      continue; // it goes back, into this epoch or an earlier one
     }
     const double rate = optimizer.param_groups().at(0).options().get_lr();
     const double val_accuracy = accuracy(model, validation);

@@ -143,6 +143,34 @@ TEST_CASE("manifest: odd but lawful values survive", "[format]") {
   CHECK(manifest_text(back) == text);
 }
 
+TEST_CASE("manifest: tells of divergences where there were any", "[format]") {
+  Manifest manifest = sample_manifest();
+  std::string text = manifest_text(manifest);
+  CHECK(text.find("suspect") == std::string::npos);
+  CHECK(text.find("divergences") == std::string::npos);
+  DivergenceRecord record;
+  record.metric = "loss";
+  record.value = std::nan("");
+  record.first_step = 5;
+  record.last_step = 9;
+  record.back_to = 3;
+  manifest.suspect = true;
+  manifest.divergences = {record, record};
+  text = manifest_text(manifest);
+  const Manifest back = parse_manifest(ByteView(text));
+  CHECK(back.suspect);
+  REQUIRE(back.divergences.size() == 2);
+  CHECK(back.divergences[1].last_step == 9);
+  CHECK(manifest_text(back) == text);
+  for (const char* member : {"suspect", "divergences"}) {
+    CHECK(
+        code_of([&] {
+          (void)parse_manifest(ByteView(changed_manifest(
+              [&](Values& root) { root[member] = 1.5; })));
+        }) == kBadManifest);
+  }
+}
+
 TEST_CASE("manifest: ends in its digest and nothing else", "[format]") {
   const std::string text = manifest_text(sample_manifest());
   const std::size_t comma = text.size() - 13 - 32 - 3;

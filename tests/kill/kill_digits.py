@@ -1,7 +1,7 @@
 """Kills the digits example at random moments, and starts it again: by SIGKILL,
-or preempts it by SIGTERM.
+or preempts it by SIGTERM; or kills one that diverges and goes back by itself.
 
-Usage: kill_digits.py kill|preempt <digits program> <digits.csv>
+Usage: kill_digits.py kill|preempt|diverge <digits program> <digits.csv>
            <folder for run directories>
 
 Run directories are uncompressed and compressed in turn. Each is struck ten
@@ -14,6 +14,7 @@ times and then allowed to end. Demanded of all of them:
 - a start after a kill resumes the newest checkpoint that the kill has left,
   passes none over, and warns of nothing; it is a fresh start only if there is
   none;
+- one that diverges without the rule learns nothing, and with the rule all;
 - one that is preempted saves, says so, and exits with 75, unless the signal came
   before the program watched for it or after its last step.
 
@@ -41,6 +42,15 @@ BEFORE_REPORT = 0.2
 # A process that takes longer hangs.
 PATIENCE = 120
 RUN_AGAIN = 75
+# The batch that is spoiled, in the second epoch.
+POISON = ["--poison", "60"]
+MODES = {
+    "kill": (signal.SIGKILL, []),
+    "preempt": (signal.SIGTERM, []),
+    "diverge": (signal.SIGKILL, [*POISON, "--recover"]),
+}
+# What a process may say on standard error.
+EXPECTED_ERRORS = re.compile(r"holdfast: (diverged|rolled back): loss was .*")
 
 
 class Failure(Exception):
@@ -130,6 +140,8 @@ class Reference:
         lines = digits.lines()
         self.epochs = {l.split()[1]: l for l in lines if l.startswith("epoch ")}
         self.weights = weights(lines)
+        self.accuracy = float(lines[-2].split()[1])
+        self.errors = digits.errors()
         if len(self.epochs) != EPOCHS:
             raise Failure(f"expected {EPOCHS} epochs in {lines}")
 
@@ -148,8 +160,24 @@ def check(digits, reference, expected):
                 raise Failure(f"'{line}', but uninterrupted '{other}'")
         if "passed over" in line or "lost" in line or "environment" in line:
             raise Failure(f"a kill did harm: {lines}")
-    if digits.errors() and digits.process.returncode != RUN_AGAIN:
+    errors = [line for line in digits.errors().splitlines()
+              if not EXPECTED_ERRORS.fullmatch(line)]
+    if errors and digits.process.returncode != RUN_AGAIN:
         raise Failure(f"standard error: {digits.errors()}")
+
+
+def check_divergence(program, data, work, recovered):
+    """The spoiled batch ruins the run, unless it goes back."""
+    if (recovered.errors.count("holdfast: diverged: ") != 1 or
+            recovered.errors.count("holdfast: rolled back: ") != 1):
+        raise Failure(f"went back otherwise than once: {recovered.errors}")
+    left = Reference(
+        [program, "--data", data, "--epochs", str(EPOCHS), "--dir",
+         str(work / "left-alone"), *POISON], work / "left-alone.log")
+    print(f"left alone: accuracy {left.accuracy}", flush=True)
+    if left.accuracy > 0.2 or recovered.accuracy < 0.95 or left.errors:
+        raise Failure(f"{left.accuracy} is not ruined, or "
+                      f"{recovered.accuracy} not recovered: {left.errors}")
 
 
 class Counts:
@@ -201,7 +229,7 @@ def run_directory(
 
 def main():
     mode, program, data, work = sys.argv[1:]
-    number = {"kill": signal.SIGKILL, "preempt": signal.SIGTERM}[mode]
+    number, flags = MODES[mode]
     kills = int(os.environ.get("HOLDFAST_KILLS", "20"))
     seed = int(os.environ.get("HOLDFAST_SEED", "1"))
     chance = random.Random(seed)
@@ -213,14 +241,17 @@ def main():
 
     def command(directory, save_every, *more):
         return [program, "--data", data, "--epochs", str(EPOCHS), "--dir",
-                str(directory), "--save-every", str(save_every), *more]
+                str(directory), "--save-every", str(save_every), *flags, *more]
 
     print(f"seed {seed}, {kills} times {number.name}", flush=True)
     try:
         reference = Reference(
             command(work / "uninterrupted", 1_000_000),
             work / "uninterrupted.log")
-        print(f"uninterrupted: weights {reference.weights}", flush=True)
+        print(f"uninterrupted: weights {reference.weights}, accuracy "
+              f"{reference.accuracy}", flush=True)
+        if mode == "diverge":
+            check_divergence(program, data, work, reference)
         while counts.kills < kills:
             compress = ["--compress"] if counts.directories % 2 else []
             directory = work / f"{mode}-{counts.directories + 1}"

@@ -1112,3 +1112,51 @@ TEST_CASE("optimizer: finds tied parameters under either tensor") {
   CHECK(at::equal(momentum(fresh.encoder), at::ones({2, 3}) * 2));
   CHECK(at::equal(momentum(fresh.decoder), at::ones({2, 3})));
 }
+
+TEST_CASE("optimizer: learning rates are multiplied") {
+  for (const Configuration& configuration : configurations()) {
+    CAPTURE(configuration.name);
+    OptimizerRun run(configuration.make, 0.5, 1);
+    const auto part = make_part(*run.optimizer);
+    const auto rate = [&] {
+      return run.optimizer->param_groups()[0].options().get_lr();
+    };
+    CHECK(part->scale_learning_rates(1));
+    CHECK(rate() == 0.5);
+    CHECK(part->scale_learning_rates(0.25));
+    CHECK(rate() == 0.125);
+  }
+  CHECK_FALSE(make_default_generators()->scale_learning_rates(0.5));
+
+  // Every group of its own; among other members and behind a pointer too.
+  Network network;
+  std::vector<std::shared_ptr<optim::SGD>> members{std::make_shared<optim::SGD>(
+      std::vector<optim::OptimizerParamGroup>{
+          optim::OptimizerParamGroup(
+              {network->parameters()[0]},
+              std::make_unique<optim::SGDOptions>(0.5)),
+          optim::OptimizerParamGroup(
+              {network->parameters()[1]},
+              std::make_unique<optim::SGDOptions>(0.25))},
+      optim::SGDOptions(1))};
+  CHECK(make_part(members)->scale_learning_rates(0.5));
+  CHECK(members[0]->param_groups()[0].options().get_lr() == 0.25);
+  CHECK(members[0]->param_groups()[1].options().get_lr() == 0.125);
+
+  // Options that tell none.
+  struct MuteOptions : optim::OptimizerCloneableOptions<MuteOptions> {};
+  struct Mute : optim::Optimizer {
+    explicit Mute(std::vector<at::Tensor> parameters)
+        : Optimizer(
+              {optim::OptimizerParamGroup(std::move(parameters))},
+              std::make_unique<MuteOptions>()) {}
+    at::Tensor step(LossClosure) override {
+      return {};
+    }
+  };
+  Mute mute(network->parameters());
+  CHECK(code_of([&] {
+          make_part(static_cast<optim::Optimizer&>(mute))
+              ->scale_learning_rates(1);
+        }) == "not_capturable");
+}

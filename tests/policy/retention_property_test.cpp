@@ -89,8 +89,8 @@ class Oracle {
         newer_valid += f.sequence > e.sequence ? 1 : 0;
       }
     }
-    if (valid < 2 || e.resumed_from || e.line_origin || e.pinned ||
-        e.being_read || (e.valid && newer_valid < 2)) {
+    if (valid < 2 || e.resumed_from || e.line_origin || e.last_good ||
+        e.pinned || e.being_read || (e.valid && newer_valid < 2)) {
       return true;
     }
     for (const KeepBest& rule : rules_.best) {
@@ -302,6 +302,7 @@ class Generator {
       e.valid = !one_in(4);
       e.resumed_from = one_in(15);
       e.line_origin = one_in(15);
+      e.last_good = one_in(15);
       e.pinned = one_in(15);
       e.being_read = one_in(15);
       made.entries.push_back(e);
@@ -376,8 +377,8 @@ std::string describe(const Case& made) {
     text << e.sequence << " step " << e.step << " epoch " << e.epoch << " at "
          << e.wall_time << ' ' << e.bytes << " bytes"
          << (e.valid ? " valid" : "") << (e.resumed_from ? " resumed" : "")
-         << (e.line_origin ? " origin" : "") << (e.pinned ? " pinned" : "")
-         << (e.being_read ? " read" : "");
+         << (e.line_origin ? " origin" : "") << (e.last_good ? " good" : "")
+         << (e.pinned ? " pinned" : "") << (e.being_read ? " read" : "");
     for (const auto& metric : e.metrics.values()) {
       text << ' ' << metric.first << '=' << metric.second;
     }

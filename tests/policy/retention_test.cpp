@@ -87,18 +87,20 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "retention: resumed from, a line's origin, pinned and being read are "
-    "protected",
+    "retention: resumed from, a line's origin, the last good one, pinned and "
+    "being read are protected",
     "[policy][P7]") {
   Entries entries = history(8);
   entries[0].resumed_from = true;
   entries[1].pinned = true;
   entries[3].being_read = true;
   entries[4].line_origin = true;
+  entries[5].last_good = true;
   const RetentionRules rules = keep_last(1);
-  CHECK(kept(entries, 100, rules) == Sequences{1, 2, 4, 5, 7, 8});
+  CHECK(kept(entries, 100, rules) == Sequences{1, 2, 4, 5, 6, 7, 8});
   CHECK(reasons(entries, 100, rules, 5) == Texts{"a line began there"});
   CHECK(reasons(entries, 100, rules, 1) == Texts{"resumed from"});
+  CHECK(reasons(entries, 100, rules, 6) == Texts{"the last good one"});
   CHECK(reasons(entries, 100, rules, 2) == Texts{"pinned"});
   CHECK(reasons(entries, 100, rules, 4) == Texts{"being read"});
 }

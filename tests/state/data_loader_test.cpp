@@ -392,6 +392,19 @@ class NumberStream {
 
 } // namespace
 
+TEST_CASE("loader: workers do not fetch what is skipped", "[state]") {
+  for (const std::size_t workers : {0U, 1U, 3U}) {
+    Attached a(20, in_order(2, workers));
+    CHECK(a.part->cursor()->skip({0, 4}, {0, 10}));
+    CHECK(a.part->cursor()->skip({0, 16}, {1, 2}));
+    CHECK(run_epoch(a.loader) == Indices{0, 1, 2, 3, 10, 11, 12, 13, 14, 15});
+    (void)a.part->cursor()->commit();
+    CHECK(a.part->cursor()->at_end());
+    a.part->cursor()->start_epoch(1);
+    CHECK(run_epoch(a.loader).front() == 2);
+  }
+}
+
 TEST_CASE("loader: says which samples are consumed", "[state]") {
   Attached a(10, DataLoaderOptions(4).seed(6).workers(2));
   CHECK(a.loader.consumed_ids().empty());

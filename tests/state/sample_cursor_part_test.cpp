@@ -75,6 +75,41 @@ TEST_CASE(
   CHECK(live.options().batch_size() == 4);
 }
 
+TEST_CASE("sample cursor part: what is skipped", "[state]") {
+  Control control;
+  SampleCursor source(10, in_order(2));
+  source.attach(&control);
+  CHECK(captured_from(source).saved.values.count("skips") == 0);
+  CHECK(source.skip({1, 4}, {1, 6}));
+  Captured captured = captured_from(source);
+  SampleCursor live(10, in_order(2));
+  CHECK(live.skip({0, 0}, {5, 0})); // what it skipped itself is over
+  restore_into(live, captured);
+  REQUIRE(live.skips().size() == 1);
+  CHECK(live.skips()[0].epoch == 1);
+  CHECK(live.skips()[0].begin == 4);
+  CHECK(live.skips()[0].end == 6);
+  // In other batches it would begin within one.
+  SampleCursor other(10, in_order(5));
+  const auto part = make_part(other);
+  restore(*part, captured);
+  CHECK(other.skips().empty());
+  CHECK(
+      part->notes() ==
+      Codes{"samples that were skipped after a divergence are no longer known, "
+            "and are handed out"});
+  for (const Value& bad : std::vector<Value>{
+           Value(1),
+           Value::Array{Value(1)},
+           Value::Array{Value::Array{Value(0), Value(1)}},
+           Value::Array{Value::Array{Value(-1), Value(1), Value(2)}},
+           Value::Array{Value::Array{Value(0), Value(2), Value(2)}},
+           Value::Array{Value::Array{Value(0), Value(-2), Value(2)}}}) {
+    captured.saved.values["skips"] = bad;
+    CHECK(refused(live, captured).size() == 1);
+  }
+}
+
 TEST_CASE("sample cursor part: values are checked", "[state]") {
   SampleCursor cursor(10, in_order(3));
   Captured captured = captured_from(cursor);

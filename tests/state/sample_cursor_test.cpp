@@ -6,6 +6,9 @@
 
 #include <limits>
 #include <numeric>
+#include <optional>
+#include <random>
+#include <set>
 
 using namespace holdfast;
 using namespace holdfast::test;
@@ -367,4 +370,83 @@ TEST_CASE("sample cursor: what is consumed", "[state]") {
   CHECK(cursor.consumed() == shuffled_order(10, 2, 1));
   cursor.restore_ended(1, 10);
   CHECK(cursor.consumed().empty());
+}
+
+TEST_CASE("sample cursor: skips survive a kill anywhere", "[state]") {
+  std::mt19937 engine(11);
+  const auto below = [&](std::size_t count) {
+    return engine() % count;
+  };
+  for (int round = 0; round < 200; ++round) {
+    constexpr std::size_t kSize = 20;
+    constexpr std::size_t kBatch = 2;
+    constexpr std::int64_t kEpochs = 3;
+    // Any number of stretches, which may overlap and reach over epochs.
+    std::vector<std::pair<DataPlace, DataPlace>> stretches(below(4));
+    const auto place_of = [&](std::size_t number) {
+      return DataPlace{
+          static_cast<std::int64_t>(number / 10), (number % 10) * kBatch};
+    };
+    std::set<std::size_t> skipped;
+    for (auto& [from, to] : stretches) {
+      const std::size_t a = below(30);
+      const std::size_t b = a + below(std::min<std::size_t>(15, 30 - a));
+      from = place_of(a);
+      to = place_of(b);
+      for (std::size_t number = a; number < b; ++number) {
+        skipped.insert(number);
+      }
+    }
+    Indices expected;
+    for (std::size_t number = 0; number < 30; ++number) {
+      if (skipped.count(number) == 0) {
+        const Indices order = shuffled_order(kSize, 5, number / 10);
+        const std::size_t at = number % 10 * kBatch;
+        expected.insert(expected.end(), {order[at], order[at + 1]});
+      }
+    }
+    Indices seen;
+    std::optional<Captured> saved;
+    bool done = false;
+    while (!done) {
+      Control control;
+      SampleCursor cursor(kSize, DataLoaderOptions(kBatch).seed(5));
+      cursor.attach(&control);
+      if (saved) {
+        restore_into(cursor, *saved);
+      } else {
+        for (const auto& [from, to] : stretches) {
+          CHECK(cursor.skip(from, to));
+        }
+      }
+      std::size_t left = 1 + below(12); // batches until it is killed
+      while (!done && left > 0) {
+        const Indices got = run(cursor, left, true);
+        seen.insert(seen.end(), got.begin(), got.end());
+        left -= got.size() / kBatch;
+        if (left > 0) { // the epoch is over
+          CHECK(cursor.at_end());
+          if (cursor.epoch() + 1 == kEpochs) {
+            done = true;
+          } else {
+            cursor.start_epoch(cursor.epoch() + 1);
+          }
+        }
+      }
+      saved = captured_from(cursor);
+    }
+    CHECK(seen == expected);
+  }
+}
+
+TEST_CASE("sample cursor: what was skipped is not consumed", "[state]") {
+  Control control;
+  SampleCursor cursor(10, DataLoaderOptions(2).seed(2));
+  cursor.attach(&control);
+  CHECK(cursor.skip({0, 2}, {0, 6}));
+  (void)run(cursor, kAll, true);
+  const Indices order = shuffled_order(10, 2, 0);
+  CHECK(
+      cursor.consumed() ==
+      Indices{order[0], order[1], order[6], order[7], order[8], order[9]});
 }

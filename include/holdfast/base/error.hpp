@@ -18,6 +18,7 @@ enum class ErrorCode {
   unknown_metric, ///< A metric was asked for that was never reported.
   epoch_not_ended, ///< begin() of an exhausted loader before end_epoch().
   preempted, ///< The run was saved and has to end: `AfterPreemption::raise`.
+  diverged, ///< And going back did not help: `rollback_on_divergence`.
   rolled_back, ///< step() with a batch from before a rollback().
   duplicate_name, ///< Two parts, tensors or keys with one name.
   forked, ///< A call in a forked child of the owning process.

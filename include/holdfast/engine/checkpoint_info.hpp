@@ -23,6 +23,8 @@ struct CheckpointInfo {
   std::uint64_t bytes = 0; ///< On disk.
   std::vector<std::string> reasons; ///< Why it was saved.
   bool exact = true; ///< False if saved between a batch and its step.
+  bool suspect = false; ///< A divergence may have begun before it was saved.
+  std::vector<DivergenceRecord> divergences; ///< All before it, in order.
 };
 
 /// `name` is empty where `root` is the checkpoint itself.
@@ -41,6 +43,8 @@ struct CheckpointInfo {
   info.bytes = manifest.stored_bytes();
   info.reasons = manifest.reasons;
   info.exact = manifest.exact;
+  info.suspect = manifest.suspect;
+  info.divergences = manifest.divergences;
   return info;
 }
 

@@ -5,9 +5,17 @@
 #include <holdfast/state/cursor.hpp>
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <vector>
 
 namespace holdfast {
+
+/// Where the source that is part `part` stands, if that can be told.
+struct SourcePlace {
+  std::string part;
+  std::optional<DataPlace> place;
+};
 
 /// The data sources among a run's parts, attached to its loop. A part may come
 /// to hold another object (a `shared_ptr` that is pointed elsewhere), so
@@ -32,6 +40,14 @@ class DataSources {
   /// True if all are at the end of their epoch.
   [[nodiscard]] bool at_end() const;
   void start_epoch(std::int64_t epoch);
+
+  /// Where each of them stands.
+  void places(std::vector<SourcePlace>& into) const;
+  /// What each of them handed out between its place in `from` and that in `to`
+  /// does not come again; true if one of them could.
+  bool skip(
+      const std::vector<SourcePlace>& from,
+      const std::vector<SourcePlace>& to);
 
  private:
   struct Source {

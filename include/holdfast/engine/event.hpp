@@ -17,6 +17,8 @@ struct Event {
     passed_over, ///< A checkpoint that could not be used at a resume.
     quarantined,
     removed,
+    diverged, ///< A metric, as `Options::rollback_on_divergence` says.
+    rolled_back,
     preempted, ///< The run ends early: whether it was saved.
     warning,
   };
@@ -31,8 +33,8 @@ struct Event {
 /// throws is swallowed.
 using EventHandler = std::function<void(const Event&)>;
 
-/// Prints `save_failed`, `passed_over`, `quarantined`, `preempted` and
-/// `warning` to stderr.
+/// Prints `save_failed`, `passed_over`, `quarantined`, `diverged`,
+/// `rolled_back`, `preempted` and `warning` to stderr.
 void print_warnings(const Event& event);
 
 } // namespace holdfast

@@ -131,7 +131,8 @@ class Manager {
   ResumeReport rollback(std::size_t count = 1);
 
   /// One training step is done, and the position of attached loaders moves to
-  /// here. Saves when due. A failure to write throws only after
+  /// here. Throws `diverged` where `Options::rollback_on_divergence` says so.
+  /// Saves when due. A failure to write throws only after
   /// `Options::max_save_failures` of them in a row.
   void step(const Metrics& metrics = {});
 
@@ -149,7 +150,8 @@ class Manager {
   /// the ranges of attached loaders, and reaching it is a reason to save.
   /// Before it says false, what was trained last is saved; where that fails, it
   /// throws, because no later save would tell (not if
-  /// `Options::max_save_failures` is 0).
+  /// `Options::max_save_failures` is 0). A run that has diverged goes back
+  /// here.
   [[nodiscard]] bool running(Epochs goal);
   [[nodiscard]] bool running(Steps goal);
 
@@ -172,6 +174,11 @@ class Manager {
   [[nodiscard]] std::int64_t epoch() const;
   /// The mean of a metric over the steps of this epoch, resumed ones included.
   [[nodiscard]] double epoch_mean(const std::string& metric) const;
+
+  /// How often the run diverged and went back by itself, in order: those that
+  /// its newest checkpoint knows of, and later ones
+  /// (`Options::rollback_on_divergence`).
+  [[nodiscard]] std::vector<DivergenceRecord> divergences() const;
 
   /// Committed checkpoints of this run on the current line and its ancestors.
   [[nodiscard]] std::vector<CheckpointInfo> list() const;

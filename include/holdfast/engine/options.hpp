@@ -6,6 +6,7 @@
 #include <holdfast/format/environment.hpp>
 #include <holdfast/io/file_system.hpp>
 #include <holdfast/io/process.hpp>
+#include <holdfast/policy/divergence.hpp>
 #include <holdfast/policy/no_space.hpp>
 #include <holdfast/policy/retention.hpp>
 #include <holdfast/policy/trigger.hpp>
@@ -51,6 +52,7 @@ struct Settings {
   int max_save_failures = 0;
   NoSpace no_space = NoSpace::retry;
   double no_space_seconds = 600;
+  std::optional<DivergenceOptions> divergence;
   std::vector<std::pair<std::string, std::string>> tags;
   EventHandler on_event;
   bool event_log = true;
@@ -134,6 +136,24 @@ class Options {
   Options& on_no_space(
       NoSpace action,
       std::chrono::duration<double> longest_wait = std::chrono::minutes(10));
+
+  /// Goes back by itself when the loss diverges: to the newest checkpoint from
+  /// before, on a new line. What was consumed since the last good step is then
+  /// skipped, and learning rates are lowered, as `options` say; the checkpoint
+  /// that follows at once, and all later ones, record it.
+  ///
+  /// At the step that shows it, ranges of attached loaders end, `epoch_done()`
+  /// is false, and the next `running()` goes back: all that code between the
+  /// two did to the parts is undone, too. `diverged` is thrown by `step()`
+  /// where the run may not go back again, and by `running()` where no
+  /// checkpoint is known to be good: one is when a later step gave a normal
+  /// loss.
+  ///
+  /// From the first bad step on no scheduled save is made; what is saved for
+  /// other reasons is marked as suspect, never goes back to, and does not count
+  /// as valid for retention. Default: not done.
+  Options& rollback_on_divergence(
+      DivergenceOptions options = DivergenceOptions());
 
   /// A fact of the user's own that belongs to the run, such as a data set's
   /// fingerprint: recorded, and a difference is reported as breaking equality.

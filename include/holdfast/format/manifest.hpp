@@ -3,6 +3,7 @@
 #include <holdfast/base/config.hpp>
 #include <holdfast/base/metrics.hpp>
 #include <holdfast/base/progress.hpp>
+#include <holdfast/format/divergence_record.hpp>
 #include <holdfast/format/environment.hpp>
 #include <holdfast/format/value.hpp>
 #include <holdfast/io/checksum.hpp>
@@ -76,6 +77,8 @@ struct Manifest {
   Metrics metrics; ///< Those of the call that saved.
   std::vector<std::string> reasons; ///< Why it was saved.
   bool exact = true; ///< False if saved between a batch and its step.
+  bool suspect = false; ///< A divergence may have begun before it was saved.
+  std::vector<DivergenceRecord> divergences; ///< All before it, in order.
   Environment environment;
   std::optional<CheckpointIdentity> resumed_from;
   std::vector<PartFile> parts; ///< Every file but the manifest itself.

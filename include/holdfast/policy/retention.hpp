@@ -26,6 +26,7 @@ struct RetentionEntry {
   bool valid = false; ///< Committed, or fully verified, by this process.
   bool resumed_from = false; ///< This run was resumed from it.
   bool line_origin = false; ///< Somebody went back to it: a line began there.
+  bool last_good = false; ///< The newest from before any divergence.
   bool pinned = false;
   std::string pin_label; ///< What the pin is for; may be empty.
   bool being_read = false; ///< Somebody holds a shared lock on it.
@@ -94,9 +95,9 @@ struct RetentionDecision {
 /// Protected whatever the rules say: the newest two valid ones; of each tracked
 /// metric (one with a `KeepBest` rule) the best, and the best valid one,
 /// because the other may not survive a power cut; the one resumed from; those
-/// at which a line began; pinned ones; those being read. If fewer than two are
-/// valid, nothing is dropped. Two entries with one sequence are both kept, and
-/// no rule counts them.
+/// at which a line began; the last good one; pinned ones; those being read. If
+/// fewer than two are valid, nothing is dropped. Two entries with one sequence
+/// are both kept, and no rule counts them.
 ///
 /// Best is what `is_better` says, by value and then by age: an older one wins a
 /// tie, NaN and a missing metric never rank.

@@ -220,7 +220,11 @@ class SampleSource {
 
   /// Gives the workers as much as they may have.
   void give_jobs() {
-    while (jobs_.size() < options().max_jobs() && jobs_end_ < cursor_.end()) {
+    while (jobs_.size() < options().max_jobs()) {
+      jobs_end_ = cursor_.after_skips(jobs_end_);
+      if (jobs_end_ == cursor_.end()) {
+        return;
+      }
       jobs_.give(Owned<Job>(new Fetch(request_at(jobs_end_))));
       jobs_end_ += cursor_.batch_size_at(jobs_end_);
     }

@@ -80,6 +80,7 @@ class CompositePart : public Part {
   HOLDFAST_INLINE void list_random(
       const std::string& name,
       std::vector<NamedRandom>& into) override;
+  HOLDFAST_INLINE bool scale_learning_rates(double factor) override;
   /// The one data source among the members. More than one cannot be attached:
   /// `capture` then throws `not_capturable`.
   [[nodiscard]] HOLDFAST_INLINE Cursor* cursor() noexcept override;

@@ -1,8 +1,15 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 namespace holdfast {
+
+/// A place in the data: so many samples of an epoch lie before it.
+struct DataPlace {
+  std::int64_t epoch = 0;
+  std::uint64_t position = 0;
+};
 
 /// What an attached data source asks of its manager.
 class LoopControl {
@@ -56,6 +63,19 @@ class Cursor {
   /// Turns to the start of `epoch`; what was handed out and not committed is
   /// forgotten. `invalid_argument` for a negative epoch.
   virtual void start_epoch(std::int64_t epoch) = 0;
+
+  /// The position, where it is a place that can be told again.
+  [[nodiscard]] virtual std::optional<DataPlace> place() const {
+    return std::nullopt;
+  }
+  /// From now on hands out nothing that lies between two of its places; a
+  /// restore goes on to what the checkpoint skips. False, and nothing done,
+  /// where it cannot.
+  virtual bool skip(const DataPlace& from, const DataPlace& to) {
+    (void)from;
+    (void)to;
+    return false;
+  }
 };
 
 } // namespace holdfast

@@ -6,9 +6,18 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace holdfast {
+
+/// Samples of an epoch that are not handed out: from `begin` up to `end`.
+struct SkippedSamples {
+  std::int64_t epoch = 0;
+  std::size_t begin = 0;
+  std::size_t end = 0; ///< After `begin`; may lie beyond the epoch.
+};
 
 /// A place in epochs of equal size: the number of the epoch, and how many of
 /// its samples the loop has consumed. It knows the rules of ranges and nothing
@@ -46,13 +55,19 @@ class EpochCursor : public Cursor {
   [[nodiscard]] HOLDFAST_INLINE bool ahead() const noexcept override;
   [[nodiscard]] HOLDFAST_INLINE bool at_end() const noexcept override;
   HOLDFAST_INLINE void start_epoch(std::int64_t epoch) override;
+  [[nodiscard]] HOLDFAST_INLINE std::optional<DataPlace> place() const override;
+  /// Where the size of an epoch is known.
+  HOLDFAST_INLINE bool skip(const DataPlace& from, const DataPlace& to)
+      override;
 
   /// Begins a range and returns its number, at least 1. `epoch_not_ended` as
   /// for `Cursor`.
   [[nodiscard]] std::uint64_t begin_range();
   /// True until the range has ended.
   [[nodiscard]] bool in_range(std::uint64_t range) const noexcept;
-  /// True if there is a batch to fetch; otherwise the range is over now.
+  /// True if there is a batch to fetch; otherwise the range is over now. Moves
+  /// past samples that are skipped, which count as handed out, and where
+  /// nothing else was since the last commit, as committed.
   [[nodiscard]] bool fetches(std::uint64_t range) noexcept;
   /// A batch was fetched: the loop gets it. No more than what is left of the
   /// epoch counts, so a loader may give its batch size for a smaller last batch
@@ -92,6 +107,15 @@ class EpochCursor : public Cursor {
     return begun_elsewhere_;
   }
 
+  /// `place` of this epoch, or the next place that is not skipped.
+  [[nodiscard]] std::size_t after_skips(std::size_t place) const noexcept;
+  /// Of this epoch and later ones.
+  [[nodiscard]] const std::vector<SkippedSamples>& skips() const noexcept {
+    return skips_;
+  }
+  /// In place of what was skipped until now.
+  void restore_skips(std::vector<SkippedSamples> skips) noexcept;
+
   /// As after `start_epoch(epoch)` and a commit at `position`, except that a
   /// position at the end allows one empty range. For a restore: both must be
   /// valid here.
@@ -129,6 +153,7 @@ class EpochCursor : public Cursor {
   std::uint64_t range_ = 0; // The last range's number.
   bool range_open_ = false;
   std::string remark_;
+  std::vector<SkippedSamples> skips_;
 };
 
 } // namespace holdfast

@@ -19,6 +19,7 @@ struct CursorPlace {
   std::size_t position = 0;
   bool ended = false; ///< Only the empty range is left of this epoch.
   std::string remark;
+  std::vector<SkippedSamples> skips;
 };
 
 /// What the parts of all epoch cursors share.
@@ -41,7 +42,8 @@ class CursorPart : public Part {
   }
 
  protected:
-  /// Of every cursor: epoch and position, and whether the epoch ends there.
+  /// Of every cursor: epoch and position, whether the epoch ends there, and
+  /// what it skips.
   void add_place(Values& values) const;
   [[nodiscard]] std::unique_ptr<Restore> move_to(CursorPlace place);
 

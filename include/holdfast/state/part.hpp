@@ -188,6 +188,13 @@ class Part {
     }
   }
 
+  /// Multiplies every learning rate in it by `factor`; false if it has none. 1
+  /// changes nothing, and shows whether it throws.
+  virtual bool scale_learning_rates(double factor) {
+    (void)factor;
+    return false;
+  }
+
   /// For data sources that a manager attaches; null for anything else. Asked
   /// for again and again: belongs to the object, not to the part.
   [[nodiscard]] virtual Cursor* cursor() noexcept {

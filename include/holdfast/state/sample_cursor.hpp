@@ -45,7 +45,8 @@ class SampleCursor final : public EpochCursor {
   /// Indices of the batch that begins at `place` of this epoch: a multiple of
   /// the batch size, before `end()`.
   [[nodiscard]] std::vector<std::size_t> batch_at(std::size_t place);
-  /// Indices of the samples of this epoch that are committed, in their order.
+  /// Indices of the samples of this epoch that are committed, in their order,
+  /// those that were skipped left out.
   /// Empty where a restore has ended the epoch (`begun_elsewhere`), because it
   /// was begun with other data or in other batches: what they were is not known
   /// here.

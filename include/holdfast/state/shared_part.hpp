@@ -63,6 +63,9 @@ class SharedPart final : public Part {
       override {
     inner()->list_random(name, into);
   }
+  bool scale_learning_rates(double factor) override {
+    return inner()->scale_learning_rates(factor);
+  }
   [[nodiscard]] Cursor* cursor() noexcept override {
     try {
       return pointer_ == nullptr ? nullptr : inner()->cursor();

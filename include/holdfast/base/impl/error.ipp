@@ -41,6 +41,7 @@ HOLDFAST_INLINE const char* to_string(ErrorCode code) noexcept {
     HOLDFAST_CASE(unknown_metric);
     HOLDFAST_CASE(epoch_not_ended);
     HOLDFAST_CASE(preempted);
+    HOLDFAST_CASE(diverged);
     HOLDFAST_CASE(rolled_back);
     HOLDFAST_CASE(duplicate_name);
     HOLDFAST_CASE(forked);

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <limits>
 
 namespace holdfast {
@@ -229,6 +230,9 @@ HOLDFAST_INLINE std::string format_bytes(std::uint64_t bytes) {
 }
 
 HOLDFAST_INLINE std::string format_number(double number) {
+  if (std::isnan(number)) {
+    return "nan"; // and not "-nan", which tells nobody anything
+  }
   constexpr int kDigits = 4;
   std::array<char, 32> text;
   const auto end = std::to_chars(

@@ -85,6 +85,39 @@ HOLDFAST_INLINE bool DataSources::at_end() const {
   return true;
 }
 
+HOLDFAST_INLINE void DataSources::places(std::vector<SourcePlace>& into) const {
+  into.resize(sources_.size()); // its texts keep their memory
+  for (std::size_t i = 0; i < sources_.size(); ++i) {
+    const Cursor* const cursor = cursor_of(sources_[i]);
+    into[i].part = sources_[i].part->name;
+    into[i].place = cursor == nullptr ? std::nullopt : cursor->place();
+  }
+}
+
+HOLDFAST_INLINE bool DataSources::skip(
+    const std::vector<SourcePlace>& from,
+    const std::vector<SourcePlace>& to) {
+  const auto place_in = [](const std::vector<SourcePlace>& places,
+                           const std::string& part) {
+    for (const SourcePlace& source : places) {
+      if (source.part == part) {
+        return source.place;
+      }
+    }
+    return std::optional<DataPlace>();
+  };
+  bool any = false;
+  for (const Source& source : sources_) {
+    const auto begin = place_in(from, source.part->name);
+    const auto end = place_in(to, source.part->name);
+    Cursor* const cursor = cursor_of(source);
+    if (begin && end && cursor != nullptr) {
+      any = cursor->skip(*begin, *end) || any;
+    }
+  }
+  return any;
+}
+
 HOLDFAST_INLINE void DataSources::start_epoch(std::int64_t epoch) {
   for (const Source& source : sources_) {
     if (Cursor* const cursor = cursor_of(source)) {

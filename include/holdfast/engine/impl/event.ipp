@@ -22,6 +22,10 @@ HOLDFAST_INLINE const char* to_string(Event::Kind kind) noexcept {
       return "quarantined";
     case Event::Kind::removed:
       return "removed";
+    case Event::Kind::diverged:
+      return "diverged";
+    case Event::Kind::rolled_back:
+      return "rolled back";
     case Event::Kind::preempted:
       return "preempted";
     case Event::Kind::warning:
@@ -35,6 +39,8 @@ HOLDFAST_INLINE void print_warnings(const Event& event) {
     case Event::Kind::save_failed:
     case Event::Kind::passed_over:
     case Event::Kind::quarantined:
+    case Event::Kind::diverged:
+    case Event::Kind::rolled_back:
     case Event::Kind::preempted:
     case Event::Kind::warning:
       std::fprintf(

@@ -5,6 +5,7 @@
 #include <holdfast/base/posix_fork.hpp>
 #include <holdfast/base/text.hpp>
 #include <holdfast/engine/data_sources.hpp>
+#include <holdfast/engine/divergence_watch.hpp>
 #include <holdfast/engine/event_log.hpp>
 #include <holdfast/engine/heartbeat.hpp>
 #include <holdfast/engine/history.hpp>
@@ -40,6 +41,13 @@ HOLDFAST_INLINE void require_names(const Metrics& metrics) {
 }
 
 } // namespace detail
+
+/// One time that a run went back by itself, and the data that did it.
+struct Recovery {
+  DivergenceRecord record;
+  std::vector<SourcePlace> from;
+  std::vector<SourcePlace> to;
+};
 
 /// The manager's insides. Attached loaders hold a reference to it.
 struct Manager::State final : LoopControl {
@@ -77,6 +85,10 @@ struct Manager::State final : LoopControl {
   Progress progress;
   RunningMeans means;
   MetricWatch watch;
+  std::optional<DivergenceWatch> divergence;
+  std::optional<Recovery> diverged; ///< And running() not asked since.
+  std::vector<Recovery> recoveries; ///< All of this run, in order.
+  bool told_no_metric = false; ///< That the one that is followed never comes.
   TriggerPoint last_save;
   Progress last_saved; ///< Where the newest checkpoint stands.
   std::string last_path; ///< Of the newest checkpoint; empty: none.
@@ -116,7 +128,8 @@ struct Manager::State final : LoopControl {
         (epoch_goal && progress.epoch >= epoch_goal->count);
   }
   [[nodiscard]] bool stopping() const noexcept override {
-    return stopped || (step_goal && progress.step >= step_goal->count);
+    return stopped || diverged ||
+        (step_goal && progress.step >= step_goal->count);
   }
   void see_stop_request(bool may_be_interrupted = true) {
     if (interrupter != nullptr && interruption.empty() && may_be_interrupted) {
@@ -227,7 +240,15 @@ struct Manager::State final : LoopControl {
       bool rollback);
   ResumeReport roll_back(
       const std::function<SearchResult(const Catalog&)>& find);
+  ResumeReport tell_rollback(ResumeReport report);
   void return_to(const Catalog& former);
+
+  // engine/impl/manager_divergence.ipp
+  void require_learning_rates();
+  void see_divergence(const Metrics& metrics);
+  void mark_last_good(std::vector<RetentionEntry>& entries) const;
+  void go_back();
+  void warn_of_no_metric();
 
   // engine/impl/manager_space.ipp
   [[nodiscard]] std::string note_failure();
@@ -334,8 +355,17 @@ HOLDFAST_INLINE void Manager::step(const Metrics& metrics) {
         "the batch at hand belongs to what was rolled back: leave the body of "
         "the loop, and ask running()");
   }
+  if (state.diverged) {
+    // What it trained is undone; but whoever wants it to end is heard.
+    state.see_stop_request();
+    state.tell_interruption();
+    return;
+  }
   state.rolled_back = false;
   state.stepped = true;
+  if (state.divergence) {
+    state.divergence->step_begins(state.sources);
+  }
   state.progress.samples += state.sources.commit();
   ++state.progress.step;
   ++state.progress.batch;
@@ -347,6 +377,9 @@ HOLDFAST_INLINE void Manager::step(const Metrics& metrics) {
   state.random_at_begin.reset();
   state.told_to_stop = false;
   state.epoch_cut = false;
+  if (state.divergence) {
+    state.see_divergence(metrics);
+  }
   state.see_stop_request();
   // A loop that goes on regardless is not saved at each of its steps.
   state.save_if_due(metrics, state.stopping() && !state.stop_saved);
@@ -358,6 +391,9 @@ HOLDFAST_INLINE void Manager::end_epoch(const Metrics& metrics) {
   State& state = *state_;
   state.require_resumed();
   detail::require_names(metrics);
+  if (state.diverged) {
+    return; // running() goes back, and that has been said
+  }
   if (!epoch_done()) {
     state.emit(
         Event::Kind::warning,
@@ -367,6 +403,7 @@ HOLDFAST_INLINE void Manager::end_epoch(const Metrics& metrics) {
     state.epoch_cut = true;
     return;
   }
+  state.warn_of_no_metric();
   ++state.progress.epoch;
   state.progress.batch = 0;
   state.means.end_epoch();
@@ -400,7 +437,7 @@ HOLDFAST_INLINE bool Manager::running(Steps goal) {
 
 HOLDFAST_INLINE bool Manager::epoch_done() const {
   state_->require_resumed();
-  if (state_->rolled_back) {
+  if (state_->rolled_back || state_->diverged) {
     return false;
   }
   if (!state_->stopping()) {
@@ -435,6 +472,15 @@ HOLDFAST_INLINE double Manager::epoch_mean(const std::string& metric) const {
   return state_->means.mean(metric);
 }
 
+HOLDFAST_INLINE std::vector<DivergenceRecord> Manager::divergences() const {
+  state_->require_resumed();
+  std::vector<DivergenceRecord> records;
+  for (const Recovery& recovery : state_->recoveries) {
+    records.push_back(recovery.record);
+  }
+  return records;
+}
+
 HOLDFAST_INLINE std::vector<CheckpointInfo> Manager::list() const {
   state_->require_resumed();
   return state_->history->list();
@@ -458,6 +504,7 @@ HOLDFAST_INLINE const std::string& Manager::directory() const noexcept {
 
 } // namespace holdfast
 
+#include <holdfast/engine/impl/manager_divergence.ipp>
 #include <holdfast/engine/impl/manager_interruption.ipp>
 #include <holdfast/engine/impl/manager_lines.ipp>
 #include <holdfast/engine/impl/manager_probe.ipp>

@@ -104,7 +104,7 @@ HOLDFAST_INLINE ResumeReport Manager::State::branch_at(
     const Catalog& catalog,
     const std::string& tag,
     bool rollback) {
-  static_cast<void>(detail::engine_state(*root, *result.found));
+  static_cast<void>(detail::engine_state(*root, *result.found, settings));
   line =
       writer->begin_line(result.found->name.sequence, tag, rollback).sequence;
   return begin_at(std::move(result), catalog);
@@ -143,6 +143,12 @@ HOLDFAST_INLINE ResumeReport Manager::State::roll_back(
     std::rethrow_exception(error);
   }
   tell(SafePoint::Kind::resumed, {});
+  return report;
+}
+
+HOLDFAST_INLINE ResumeReport
+Manager::State::tell_rollback(ResumeReport report) {
+  emit(Event::Kind::rolled_back, report.checkpoint->name, report.to_string());
   return report;
 }
 
@@ -193,9 +199,9 @@ HOLDFAST_INLINE ResumeReport Manager::rollback(const std::string& checkpoint) {
   State& state = *state_;
   state.require_resumed();
   const CheckpointName wanted = state.named_checkpoint(checkpoint);
-  return state.roll_back([&](const Catalog& catalog) {
+  return state.tell_rollback(state.roll_back([&](const Catalog& catalog) {
     return state.find_named(wanted, catalog);
-  });
+  }));
 }
 
 HOLDFAST_INLINE ResumeReport Manager::rollback(std::size_t count) {
@@ -212,14 +218,14 @@ HOLDFAST_INLINE ResumeReport Manager::rollback(std::size_t count) {
     candidates.push_back({infos[i].sequence, infos[i].step, infos[i].name});
   }
   State& state = *state_;
-  return state.roll_back([&](const Catalog&) {
+  return state.tell_rollback(state.roll_back([&](const Catalog&) {
     SearchResult result = search(
         *state.root, candidates, state.parts, nullptr, *state.settings.clock);
     if (!result.found) {
       throw_nothing_usable(*state.root, result.passed_over);
     }
     return result;
-  });
+  }));
 }
 
 } // namespace holdfast

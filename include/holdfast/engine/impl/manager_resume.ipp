@@ -13,8 +13,11 @@ struct EngineState {
   Value probe; ///< Null where it was saved without one.
   TriggerPoint last_save;
   double save_seconds = 0;
+  std::optional<DivergenceWatch> divergence;
 
-  explicit EngineState(const Values& values) {
+  EngineState(
+      const Values& values,
+      const std::optional<DivergenceOptions>& watched) {
     means.load(at(values, "means"));
     const Values& point = at(values, "last_save").object("last_save");
     last_save.step = at(point, "step").as<std::int64_t>("step");
@@ -29,6 +32,13 @@ struct EngineState {
     if (history != values.end()) {
       watch.load(history->second);
     }
+    if (watched) {
+      divergence.emplace(*watched);
+      const auto saved = values.find("divergence");
+      if (saved != values.end()) {
+        divergence->load(saved->second);
+      }
+    }
     const auto probed = values.find("probe");
     if (probed != values.end()) {
       probe = probed->second;
@@ -36,10 +46,12 @@ struct EngineState {
   }
 };
 
-HOLDFAST_INLINE EngineState
-engine_state(const Directory& root, const Found& found) {
+HOLDFAST_INLINE EngineState engine_state(
+    const Directory& root,
+    const Found& found,
+    const Settings& settings) {
   try {
-    return EngineState(found.restore.engine());
+    return EngineState(found.restore.engine(), settings.divergence);
   } catch (const Error& error) {
     throw error.at(root.path() + "/" + found.name.name);
   }
@@ -61,6 +73,7 @@ Manager::State::take(const std::function<ResumeReport()>& begin) {
     // Said before the disk is touched: what cannot be saved.
     const std::uint64_t bytes = plan_checkpoint(capture(parts)).bytes;
     static_cast<void>(run_probe());
+    require_learning_rates();
     root = settings.file_system->open_root(directory, Create::yes);
     writer = detail::Owned<Writer>(
         new Writer(root, *settings.clock, settings.lock_wait_seconds));
@@ -132,6 +145,9 @@ HOLDFAST_INLINE ResumeReport Manager::State::go_on() {
 HOLDFAST_INLINE ResumeReport Manager::State::begin_fresh() {
   run_id = random_id();
   watch.clear();
+  if (settings.divergence) {
+    divergence.emplace(*settings.divergence);
+  }
   history->set_run(run_id);
   ResumeReport report = new_report();
   emit(Event::Kind::fresh_start, "", report.to_string());
@@ -143,7 +159,7 @@ HOLDFAST_INLINE ResumeReport
 Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
   Found& found = *result.found;
   const Manifest& manifest = found.manifest;
-  detail::EngineState engine = detail::engine_state(*root, found);
+  detail::EngineState engine = detail::engine_state(*root, found, settings);
   const Environment environment_now = record_environment();
 
   try {
@@ -156,6 +172,12 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
 
   means = std::move(engine.means);
   watch = std::move(engine.watch);
+  divergence = std::move(engine.divergence);
+  diverged.reset();
+  recoveries.clear();
+  for (const DivergenceRecord& record : manifest.divergences) {
+    recoveries.push_back(Recovery{record, {}, {}});
+  }
   last_save = engine.last_save;
   save_seconds = engine.save_seconds;
   progress = manifest.progress;
@@ -219,6 +241,9 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
         " is foreign (another one has its number, or it is a link): it is "
         "neither used nor touched");
   }
+  for (const DivergenceRecord& record : manifest.divergences) {
+    report.notes.push_back(record.to_string());
+  }
   if (probe && !report.probe) {
     report.notes.push_back("it was saved without a probe: nothing to compare");
   }
@@ -230,7 +255,9 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
         found.name.name,
         "the probe " + report.probe->text);
   }
-  emit(Event::Kind::resumed, found.name.name, report.to_string());
+  if (!rolling_back) {
+    emit(Event::Kind::resumed, found.name.name, report.to_string());
+  }
   return report;
 }
 

@@ -37,6 +37,7 @@ HOLDFAST_INLINE void set_hold(RetentionEntry& entry, Hold hold) {
 HOLDFAST_INLINE std::vector<RetentionDecision> Manager::State::decide(
     const std::vector<CheckpointInfo>& infos) {
   std::vector<RetentionEntry> entries = history->entries(infos);
+  mark_last_good(entries);
   const double now_seconds = settings.clock->wall_seconds();
   std::vector<bool> asked(entries.size(), false);
   for (;;) {
@@ -100,6 +101,7 @@ HOLDFAST_INLINE RetentionPlan Manager::State::plan() {
   plan.total_bytes = settings.retention.total_bytes;
   std::vector<CheckpointInfo> infos = history->list();
   std::vector<RetentionEntry> entries = history->entries(infos);
+  mark_last_good(entries);
   for (std::size_t i = 0; i < entries.size(); ++i) {
     detail::set_hold(
         entries[i], detail::hold_on(*writer, detail::name_of(infos[i])));

@@ -16,6 +16,9 @@ HOLDFAST_INLINE Values Manager::State::engine_values(Value probed) const {
   values["means"] = means.to_value();
   values["history"] = watch.to_value();
   values["save_seconds"] = save_seconds;
+  if (divergence) {
+    values["divergence"] = divergence->to_value();
+  }
   if (probed.kind() != Value::Kind::null) {
     values["probe"] = std::move(probed);
   }
@@ -37,6 +40,10 @@ HOLDFAST_INLINE Manifest Manager::State::manifest(
   manifest.metrics = metrics;
   manifest.reasons = std::move(reasons);
   manifest.exact = !sources.ahead();
+  manifest.suspect = divergence && divergence->suspects();
+  for (const Recovery& recovery : recoveries) {
+    manifest.divergences.push_back(recovery.record);
+  }
   manifest.environment = record_environment();
   manifest.resumed_from = resumed_from;
   return manifest;
@@ -187,6 +194,13 @@ HOLDFAST_INLINE void Manager::State::save_if_due(
     bool goal_reached) {
   const TriggerPoint point = now();
   beat(Heartbeat::State::running, point.elapsed_seconds);
+  if (diverged) {
+    left_out = "it has diverged";
+    return;
+  }
+  if (divergence && divergence->suspects() && !goal_reached) {
+    return; // what is due stays due
+  }
   std::vector<std::string> reasons = due_at(point);
   for (std::string& reason : new_bests(metrics)) {
     reasons.push_back(std::move(reason));
@@ -234,6 +248,9 @@ HOLDFAST_INLINE void Manager::State::save_if_due(
 /// trained last is on the disk, or that it is not is thrown: no later save will
 /// tell.
 HOLDFAST_INLINE bool Manager::State::ask_running() {
+  if (diverged) {
+    go_back();
+  }
   rolled_back = false;
   if (!sources.ahead()) {
     // A life makes one step at least, or a job that is always preempted would
@@ -248,7 +265,7 @@ HOLDFAST_INLINE bool Manager::State::ask_running() {
   const bool owes_end = std::exchange(may_owe_end, false) &&
       progress.batch > 0 && !sources.empty() && sources.at_end() && !stopped &&
       !epoch_goal;
-  const bool over = !owes_end && (stopping() || goal_is_reached());
+  const bool over = !owes_end && (stopped || goal_is_reached());
   // In mid-epoch the range is where the loop goes on, if there is to be one.
   if (over || progress.batch == 0 || sources.empty()) {
     put_back_random();

@@ -118,6 +118,13 @@ HOLDFAST_INLINE Options& Options::on_no_space(
   return *this;
 }
 
+HOLDFAST_INLINE Options& Options::rollback_on_divergence(
+    DivergenceOptions options) {
+  validate(options);
+  settings_.divergence = std::move(options);
+  return *this;
+}
+
 HOLDFAST_INLINE Options& Options::tag(std::string name, std::string value) {
   settings_.tags.emplace_back(std::move(name), std::move(value));
   return *this;

@@ -290,6 +290,16 @@ HOLDFAST_INLINE Values manifest_values(const Manifest& manifest) {
   }
   root["reasons"] = std::move(reasons);
   root["exact"] = manifest.exact;
+  if (manifest.suspect) {
+    root["suspect"] = true;
+  }
+  if (!manifest.divergences.empty()) {
+    Value::Array divergences;
+    for (const DivergenceRecord& record : manifest.divergences) {
+      divergences.push_back(to_value(record));
+    }
+    root["divergences"] = std::move(divergences);
+  }
   root["environment"] = to_value(manifest.environment);
   if (manifest.resumed_from) {
     Values origin;
@@ -334,6 +344,16 @@ HOLDFAST_INLINE Manifest manifest_from(const Values& root) {
     manifest.reasons.push_back(reason.text("reasons"));
   }
   manifest.exact = at(root, "exact").as<bool>("exact");
+  const auto suspect = root.find("suspect");
+  if (suspect != root.end()) {
+    manifest.suspect = suspect->second.as<bool>("suspect");
+  }
+  const auto divergences = root.find("divergences");
+  if (divergences != root.end()) {
+    for (const Value& record : divergences->second.array("divergences")) {
+      manifest.divergences.push_back(divergence_record_from(record));
+    }
+  }
   manifest.environment = environment_from(at(root, "environment"));
   const auto origin = root.find("resumed_from");
   if (origin != root.end()) {

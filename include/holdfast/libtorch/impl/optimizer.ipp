@@ -49,6 +49,9 @@ class OptimizerPart final : public Part {
       const Names& names,
       Mismatches& mismatches) override;
 
+  /// `not_capturable` where the options of a group tell no rate.
+  HOLDFAST_INLINE bool scale_learning_rates(double factor) override;
+
   void restored() override {
     program_.applied();
     optimizer_.restored();
@@ -96,6 +99,21 @@ class OptimizerPart final : public Part {
   std::vector<std::string> changes_; ///< Of the last restore.
   ProgramOptions program_;
 };
+
+HOLDFAST_INLINE bool OptimizerPart::scale_learning_rates(double factor) {
+  optim::Optimizer& optimizer = object();
+  try {
+    for (optim::OptimizerParamGroup& group : optimizer.param_groups()) {
+      group.options().set_lr(group.options().get_lr() * factor);
+    }
+  } catch (const c10::Error& error) {
+    throw_not_capturable(
+        type_name(typeid(optimizer)),
+        std::string("its options tell no learning rate: ") +
+            error.what_without_backtrace());
+  }
+  return true;
+}
 
 HOLDFAST_INLINE void OptimizerPart::remark(
     optim::Optimizer& optimizer,

@@ -89,8 +89,8 @@ class RetentionPlanner {
       return a.sequence < b.sequence;
     }
     const auto flags = [](const RetentionEntry& e) {
-      return (e.resumed_from ? 8 : 0) + (e.line_origin ? 4 : 0) +
-          (e.pinned ? 2 : 0) + (e.being_read ? 1 : 0);
+      return (e.last_good ? 16 : 0) + (e.resumed_from ? 8 : 0) +
+          (e.line_origin ? 4 : 0) + (e.pinned ? 2 : 0) + (e.being_read ? 1 : 0);
     };
     if (flags(a) != flags(b)) {
       return flags(a) < flags(b);
@@ -275,6 +275,9 @@ class RetentionPlanner {
       }
       if (entry.line_origin) {
         protect(i, "a line began there");
+      }
+      if (entry.last_good) {
+        protect(i, "the last good one");
       }
       if (entry.pinned) {
         protect(

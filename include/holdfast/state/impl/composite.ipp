@@ -235,6 +235,14 @@ HOLDFAST_INLINE void CompositePart::list_random(
   }
 }
 
+HOLDFAST_INLINE bool CompositePart::scale_learning_rates(double factor) {
+  bool any = false;
+  for (const Member& member : *members()) {
+    any = member.part->scale_learning_rates(factor) || any;
+  }
+  return any;
+}
+
 HOLDFAST_INLINE Cursor* CompositePart::cursor() noexcept {
   try {
     for (const Member& member : *members()) {

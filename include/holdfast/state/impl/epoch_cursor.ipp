@@ -58,7 +58,7 @@ HOLDFAST_INLINE bool EpochCursor::ahead() const noexcept {
 }
 
 HOLDFAST_INLINE bool EpochCursor::at_end() const noexcept {
-  return position_ == end_;
+  return after_skips(position_) == end_;
 }
 
 HOLDFAST_INLINE void EpochCursor::start_epoch(std::int64_t epoch) {
@@ -67,6 +67,58 @@ HOLDFAST_INLINE void EpochCursor::start_epoch(std::int64_t epoch) {
         "epoch", "an epoch's number is not negative", std::to_string(epoch));
   }
   move_to(epoch, 0, epoch_size_);
+  skips_.erase(
+      std::remove_if(
+          skips_.begin(),
+          skips_.end(),
+          [&](const SkippedSamples& skip) { return skip.epoch < epoch; }),
+      skips_.end());
+}
+
+HOLDFAST_INLINE std::optional<DataPlace> EpochCursor::place() const {
+  return epoch_size_ == kUnknown
+      ? std::nullopt
+      : std::make_optional(DataPlace{epoch_, position_});
+}
+
+HOLDFAST_INLINE bool EpochCursor::skip(
+    const DataPlace& from,
+    const DataPlace& to) {
+  if (epoch_size_ == kUnknown) {
+    return false;
+  }
+  for (std::int64_t epoch = from.epoch; epoch <= to.epoch; ++epoch) {
+    const SkippedSamples skipped{
+        epoch,
+        epoch == from.epoch ? static_cast<std::size_t>(from.position) : 0,
+        epoch == to.epoch ? static_cast<std::size_t>(to.position)
+                          : epoch_size_};
+    if (skipped.begin < skipped.end) {
+      skips_.push_back(skipped);
+    }
+  }
+  return true;
+}
+
+HOLDFAST_INLINE void EpochCursor::restore_skips(
+    std::vector<SkippedSamples> skips) noexcept {
+  skips_ = std::move(skips);
+}
+
+HOLDFAST_INLINE std::size_t EpochCursor::after_skips(
+    std::size_t place) const noexcept {
+  // They may overlap, in any order: until none moves it.
+  for (bool moved = true; moved;) {
+    moved = false;
+    for (const SkippedSamples& skip : skips_) {
+      if (skip.epoch == epoch_ && skip.begin <= place && place < skip.end &&
+          place < end_) {
+        place = std::min(skip.end, end_);
+        moved = true;
+      }
+    }
+  }
+  return place;
 }
 
 HOLDFAST_INLINE void EpochCursor::restore(
@@ -93,7 +145,7 @@ HOLDFAST_INLINE std::uint64_t EpochCursor::begin_range() {
   if (control_ == nullptr) {
     // A restored position means nothing here: the epoch starts over.
     move_to(epoch_begun_ ? epoch_ + 1 : epoch_, 0, epoch_size_);
-  } else if (at_end() && !empty_range_due_) {
+  } else if (position_ == end_ && !empty_range_due_) {
     ErrorDetails details;
     details.name = "data";
     details.message =
@@ -120,6 +172,11 @@ HOLDFAST_INLINE bool EpochCursor::fetches(std::uint64_t range) noexcept {
   if (!in_range(range)) {
     return false;
   }
+  const std::size_t next = after_skips(handed_out_);
+  if (position_ == handed_out_) {
+    position_ = next;
+  }
+  handed_out_ = next;
   if (handed_out_ == end_ || (control_ != nullptr && control_->stopping())) {
     range_open_ = false;
   }

@@ -52,6 +52,41 @@ HOLDFAST_INLINE void check_epoch(std::int64_t epoch, Mismatches& mismatches) {
   }
 }
 
+/// As `CursorPart::add_place` wrote them.
+HOLDFAST_INLINE std::vector<SkippedSamples> read_skips(
+    const Saved& saved,
+    Mismatches& mismatches) {
+  constexpr const char* kName = "skips";
+  std::vector<SkippedSamples> skips;
+  const auto value = saved.values.find(kName);
+  if (value == saved.values.end()) {
+    return skips;
+  }
+  try {
+    for (const Value& item : value->second.array(kName)) {
+      const Value::Array& numbers = item.array(kName);
+      SkippedSamples skip;
+      if (numbers.size() == 3) {
+        skip.epoch = numbers[0].as<std::int64_t>(kName);
+        skip.begin = numbers[1].as<std::size_t>(kName);
+        skip.end = numbers[2].as<std::size_t>(kName);
+      }
+      if (skip.epoch < 0 || skip.begin >= skip.end) {
+        mismatches.push_back(
+            {ErrorCode::value_out_of_range,
+             kName,
+             "an epoch, a place and a later place",
+             "another"});
+        return {};
+      }
+      skips.push_back(skip);
+    }
+  } catch (const Error& error) {
+    mismatches.push_back(mismatch_of(kName, error));
+  }
+  return skips;
+}
+
 HOLDFAST_INLINE std::string count_of_samples(std::uint64_t count) {
   return std::to_string(count) + (count == 1 ? " sample" : " samples");
 }
@@ -62,6 +97,7 @@ class CursorRestore final : public Restore {
       : cursor_(cursor), place_(std::move(place)) {}
 
   void apply(const std::vector<const std::byte*>&) override {
+    cursor_.restore_skips(std::move(place_.skips));
     if (place_.ended) {
       cursor_.restore_ended(
           place_.epoch, place_.position, std::move(place_.remark));
@@ -80,6 +116,14 @@ HOLDFAST_INLINE void CursorPart::add_place(Values& values) const {
   values.emplace("position", Value(cursor_.position()));
   if (cursor_.ended()) {
     values.emplace("ended", Value(true));
+  }
+  Value::Array skips;
+  for (const SkippedSamples& skip : cursor_.skips()) {
+    skips.emplace_back(
+        Value::Array{Value(skip.epoch), Value(skip.begin), Value(skip.end)});
+  }
+  if (!skips.empty()) {
+    values.emplace("skips", Value(std::move(skips)));
   }
 }
 
@@ -106,13 +150,14 @@ HOLDFAST_INLINE std::unique_ptr<Restore> EpochCursorPart::prepare(
   if (!is_stream()) {
     required.emplace_back("epoch_size");
   }
-  check_names(saved, std::move(required), {"ended"}, mismatches);
+  check_names(saved, std::move(required), {"ended", "skips"}, mismatches);
   CursorPlace place;
   std::size_t epoch_size = cursor_.epoch_size();
   read_value(saved, "epoch", place.epoch, mismatches);
   read_value(saved, "position", place.position, mismatches);
   read_value(saved, "ended", place.ended, mismatches);
   read_value(saved, "epoch_size", epoch_size, mismatches);
+  place.skips = read_skips(saved, mismatches);
   if (mismatches.size() != before) {
     return nullptr;
   }

@@ -118,8 +118,19 @@ HOLDFAST_INLINE std::vector<std::size_t> SampleCursor::batch_at(
 }
 
 HOLDFAST_INLINE std::vector<std::size_t> SampleCursor::consumed() {
-  return begun_elsewhere() ? std::vector<std::size_t>()
-                           : indices(0, position());
+  std::vector<std::size_t> consumed;
+  for (std::size_t place = 0; !begun_elsewhere();) {
+    place = after_skips(place);
+    if (place >= position()) {
+      break;
+    }
+    const std::size_t count = batch_size_at(place);
+    for (const std::size_t index : indices(place, count)) {
+      consumed.push_back(index);
+    }
+    place += count;
+  }
+  return consumed;
 }
 
 } // namespace holdfast

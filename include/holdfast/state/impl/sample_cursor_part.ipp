@@ -21,6 +21,7 @@ struct SavedSampleCursor {
   std::uint64_t rank = 0;
   EpochShape shape;
   std::string fingerprint;
+  std::vector<SkippedSamples> skips;
 };
 
 HOLDFAST_INLINE SavedSampleCursor
@@ -34,7 +35,12 @@ read_sample_cursor(const Saved& saved, Mismatches& mismatches) {
        "position",
        "seed",
        "shuffle"},
-      {"allow_duplicates", "ended", "fingerprint", "rank", "world_size"},
+      {"allow_duplicates",
+       "ended",
+       "fingerprint",
+       "rank",
+       "skips",
+       "world_size"},
       mismatches);
   SavedSampleCursor read;
   const auto get = [&](const char* name, auto& into) {
@@ -52,6 +58,7 @@ read_sample_cursor(const Saved& saved, Mismatches& mismatches) {
   get("world_size", read.shape.world_size);
   get("allow_duplicates", read.shape.allow_duplicates);
   get("fingerprint", read.fingerprint);
+  read.skips = read_skips(saved, mismatches);
   return read;
 }
 
@@ -206,9 +213,17 @@ HOLDFAST_INLINE std::unique_ptr<Restore> SampleCursorPart::prepare(
   place.epoch = read.epoch;
   place.position = static_cast<std::size_t>(read.position);
   place.ended = read.ended || (!at_start && (other_data || other_batches));
+  if (!other_data && !other_batches) {
+    place.skips = read.skips;
+  } else if (!read.skips.empty()) {
+    place.remark =
+        "samples that were skipped after a divergence are no longer "
+        "known, and are handed out";
+  }
   if (other_data) {
     const std::string next = std::to_string(read.epoch + (at_start ? 0 : 1));
-    place.remark = "the data set has changed (" + data.text + "): ";
+    place.remark += place.remark.empty() ? "" : "; ";
+    place.remark += "the data set has changed (" + data.text + "): ";
     if (!at_start && !at_end) {
       place.remark += "the rest of epoch " + std::to_string(read.epoch) + ", " +
           number(saved_end - read.position) + " of " +

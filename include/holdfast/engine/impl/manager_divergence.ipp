@@ -1,0 +1,148 @@
+#pragma once
+
+#include <holdfast/engine/impl/manager_lines.ipp>
+#include <holdfast/engine/impl/manager_retention.ipp>
+
+#include <holdfast/base/text.hpp>
+
+// A run that goes back by itself.
+
+namespace holdfast {
+
+namespace detail {
+
+[[noreturn]] HOLDFAST_INLINE void throw_diverged(
+    const std::string& directory,
+    const DivergenceRecord& record,
+    const char* message) {
+  ErrorDetails details;
+  details.path = directory;
+  details.name = record.metric;
+  details.message = message;
+  details.found = describe_divergence(record);
+  throw Error(ErrorCode::diverged, std::move(details));
+}
+
+} // namespace detail
+
+/// What cannot be done later is said before the run begins.
+HOLDFAST_INLINE void Manager::State::require_learning_rates() {
+  if (!settings.divergence ||
+      settings.divergence->learning_rate_factor() == 1) {
+    return;
+  }
+  bool any = false;
+  for (const NamedPart& named_part : parts.all()) {
+    any = named_part.part->scale_learning_rates(1) || any;
+  }
+  if (!any) {
+    throw_invalid_argument(
+        "learning_rate_factor", "no part has a learning rate");
+  }
+}
+
+/// `step()` counted one. Throws where the run may not go back again.
+HOLDFAST_INLINE void Manager::State::see_divergence(const Metrics& metrics) {
+  divergence->add(progress.step, metrics);
+  if (!divergence->has_diverged()) {
+    return;
+  }
+  DivergenceRecord record = divergence->record();
+  const std::string text = describe_divergence(record);
+  if (recoveries.size() >= divergence->options().max_rollbacks()) {
+    emit(Event::Kind::diverged, "", text);
+    detail::throw_diverged(
+        directory,
+        record,
+        "the run has diverged, and has gone back as often as it may");
+  }
+  diverged.emplace();
+  diverged->record = std::move(record);
+  diverged->from = divergence->good_places();
+  sources.places(diverged->to);
+  emit(Event::Kind::diverged, "", text + ", goes back");
+}
+
+HOLDFAST_INLINE void Manager::State::warn_of_no_metric() {
+  if (!divergence || divergence->has_seen_any() || told_no_metric) {
+    return;
+  }
+  told_no_metric = true;
+  emit(
+      Event::Kind::warning,
+      "",
+      "rollback_on_divergence() follows '" + divergence->options().metric() +
+          "', and no step() of this epoch has reported it");
+}
+
+/// Retention keeps one to go back to.
+HOLDFAST_INLINE void Manager::State::mark_last_good(
+    std::vector<RetentionEntry>& entries) const {
+  if (!divergence) {
+    return;
+  }
+  for (std::size_t i = entries.size(); i-- > 0;) {
+    if (entries[i].valid && entries[i].step <= divergence->good_step()) {
+      entries[i].last_good = true;
+      return;
+    }
+  }
+}
+
+/// Called by running(). All that was done to the parts since the step that
+/// showed the divergence is undone as well.
+HOLDFAST_INLINE void Manager::State::go_back() {
+  std::vector<CheckpointName> candidates; // the newest first
+  const std::vector<CheckpointInfo> infos = history->list();
+  for (std::size_t i = infos.size(); i-- > 0;) {
+    if (!infos[i].suspect && infos[i].step <= divergence->good_step()) {
+      candidates.push_back(detail::name_of(infos[i]));
+    }
+  }
+  if (candidates.empty()) {
+    detail::throw_diverged(
+        directory,
+        diverged->record,
+        "the run has diverged, and no checkpoint is known to be from before");
+  }
+  // What the checkpoint does not know of yet has to be done again: it may be
+  // older than what followed a former time.
+  std::vector<Recovery> all = recoveries;
+  all.push_back(*diverged);
+  roll_back([&](const Catalog&) {
+    SearchResult result =
+        search(*root, candidates, parts, nullptr, *settings.clock);
+    if (!result.found) {
+      detail::throw_diverged(
+          directory,
+          diverged->record,
+          "the run has diverged, and no checkpoint from before can be used");
+    }
+    return result;
+  });
+  rolled_back = false;
+  all.back().record.back_to = progress.step;
+  for (std::size_t i = recoveries.size(); i < all.size(); ++i) {
+    const DivergenceOptions& options = divergence->options();
+    DivergenceRecord& record = all[i].record;
+    record.skipped_batches =
+        options.skip_batches() && sources.skip(all[i].from, all[i].to);
+    record.learning_rate_factor = options.learning_rate_factor();
+    if (record.learning_rate_factor != 1) {
+      for (const NamedPart& named_part : parts.all()) {
+        named_part.part->scale_learning_rates(record.learning_rate_factor);
+      }
+    }
+  }
+  recoveries = std::move(all);
+  const DivergenceRecord& record = recoveries.back().record;
+  emit(
+      Event::Kind::rolled_back,
+      split_path(last_path).name,
+      record.to_string() + " (" + std::to_string(recoveries.size()) + " of " +
+          std::to_string(divergence->options().max_rollbacks()) + ")");
+  // So that no crash forgets it. Where it fails, the next one will tell.
+  static_cast<void>(save({}, {"went back: " + describe_divergence(record)}));
+}
+
+} // namespace holdfast

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <holdfast/policy/divergence.hpp>
+
+#include <holdfast/base/error.hpp>
+#include <holdfast/base/text.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace holdfast {
+
+namespace detail {
+
+/// Of an odd number of values the middle one, of an even number the upper one
+/// of the two in the middle. Reorders them.
+HOLDFAST_INLINE double median_of(std::vector<double>& values) {
+  const auto middle =
+      values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+/// The largest value that is still normal.
+HOLDFAST_INLINE double divergence_limit(
+    std::vector<double> values,
+    double band) {
+  constexpr double kDeviation = 1.4826;
+  constexpr double kLeastSpread = 0.01; // of the median
+  const double median = median_of(values);
+  for (double& value : values) {
+    value = std::abs(value - median);
+  }
+  const double spread =
+      std::max(kDeviation * median_of(values), kLeastSpread * std::abs(median));
+  return median + band * spread;
+}
+
+} // namespace detail
+
+HOLDFAST_INLINE void validate(const DivergenceOptions& options) {
+  constexpr std::size_t kLargestWindow = 4096;
+  const auto refuse = [](const char* name, const char* message, double found) {
+    throw_invalid_argument(name, message, format_number(found));
+  };
+  if (options.metric().empty() || !is_utf8(options.metric())) {
+    throw_invalid_argument(
+        "metric", "a name must be UTF-8 and not empty", options.metric());
+  }
+  if (!(options.band() > 0)) {
+    refuse("band", "must be above 0", options.band());
+  }
+  if (options.patience() == 0) {
+    refuse("patience", "must be at least 1", 0);
+  }
+  if (options.window() < kFewestForBand || options.window() > kLargestWindow) {
+    refuse(
+        "window", "must be 32 to 4096", static_cast<double>(options.window()));
+  }
+  if (!(options.learning_rate_factor() > 0 &&
+        options.learning_rate_factor() <= 1)) {
+    refuse(
+        "learning_rate_factor",
+        "must be above 0 and at most 1",
+        options.learning_rate_factor());
+  }
+}
+
+HOLDFAST_INLINE bool DivergenceDetector::add(double value) {
+  constexpr std::size_t kRefresh = 16;
+  if (!std::isfinite(value) || value > memory_.limit) {
+    ++memory_.bad;
+    return false;
+  }
+  memory_.bad = 0;
+  if (memory_.normal.size() == window_) {
+    memory_.normal.erase(memory_.normal.begin());
+  }
+  memory_.normal.push_back(value);
+  ++memory_.since_limit;
+  if (std::isfinite(band_) && memory_.normal.size() >= kFewestForBand &&
+      memory_.since_limit >= kRefresh) {
+    memory_.limit = detail::divergence_limit(memory_.normal, band_);
+    memory_.since_limit = 0;
+  }
+  return true;
+}
+
+HOLDFAST_INLINE void DivergenceDetector::recall(Memory memory) {
+  memory_ = std::move(memory);
+  if (memory_.normal.size() > window_) {
+    memory_.normal.erase(
+        memory_.normal.begin(),
+        memory_.normal.end() - static_cast<std::ptrdiff_t>(window_));
+  }
+}
+
+} // namespace holdfast
