@@ -49,8 +49,11 @@ MODES = {
     "preempt": (signal.SIGTERM, []),
     "diverge": (signal.SIGKILL, [*POISON, "--recover"]),
 }
-# What a process may say on standard error.
-EXPECTED_ERRORS = re.compile(r"holdfast: (diverged|rolled back): loss was .*")
+# What a process may say on standard error: that it diverges, and where a kill
+# came just before, that this may be the resume's fault.
+EXPECTED_ERRORS = re.compile(
+    r"holdfast: (diverged|rolled back): loss was .*"
+    r"|holdfast: warning: metric 'loss' got worse .* is nan, .*")
 
 
 class Failure(Exception):

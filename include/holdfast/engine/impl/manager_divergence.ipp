@@ -64,7 +64,7 @@ HOLDFAST_INLINE void Manager::State::see_divergence(const Metrics& metrics) {
 }
 
 HOLDFAST_INLINE void Manager::State::warn_of_no_metric() {
-  if (!divergence || divergence->has_seen_any() || told_no_metric) {
+  if (!divergence || divergence->has_seen_any() || !stepped || told_no_metric) {
     return;
   }
   told_no_metric = true;
