@@ -90,9 +90,9 @@ TEST_CASE(
   const auto root = disk->open_root(kRoot, Create::no);
   History history(*root);
   history.set_run(run_of(disk, 1));
-  CHECK(history.best("m", Best::lowest)->step == 2);
-  CHECK(history.best("m", Best::highest)->step == 1);
-  CHECK_FALSE(history.best("other", Best::lowest));
+  CHECK(history.best({"m", Best::lowest})->step == 2);
+  CHECK(history.best({"m", Best::highest})->step == 1);
+  CHECK_FALSE(history.best({"other", Best::lowest}));
 }
 
 TEST_CASE("history: a manifest is read once", "[history]") {

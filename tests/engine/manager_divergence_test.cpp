@@ -195,6 +195,7 @@ TEST_CASE("divergence: a poisoned batch is passed by", "[divergence]") {
       // Nobody trained on it a second time.
       CHECK(run.trained[batch_of_sample(sample, epoch)] == 1);
     }
+    CHECK(run.trained[8] == 1); // the range ended before it
     CHECK(events.count(Event::Kind::diverged) == 3);
     CHECK(events.count(Event::Kind::rolled_back) == 3);
     CHECK(events.count(Event::Kind::warning) == 0);
@@ -459,6 +460,81 @@ TEST_CASE("divergence: retention keeps one to go back to", "[divergence][P7]") {
   train(12, std::numeric_limits<double>::infinity());
   CHECK(run.manager.running(epochs(99)));
   CHECK(run.manager.progress().step == 7);
+}
+
+TEST_CASE("divergence: suspect ones count for nothing", "[divergence][P7]") {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const auto disk = test::new_disk();
+  const auto step = [](test::ToyRun& run, double loss) {
+    if (run.loader.at_end()) {
+      run.manager.end_epoch();
+    }
+    run.loader.begin();
+    run.train_batch(run.loader.next());
+    run.manager.step({{"loss", loss}});
+  };
+  SECTION("they push none out") {
+    test::ToyRun run(
+        test::kRoot,
+        test::quiet_options(disk).keep_last(1).rollback_on_divergence(
+            DivergenceOptions().patience(99)));
+    run.manager.resume();
+    for (const double loss : {1.0, 1.0, 1.0, 1.0, nan, nan, nan, nan}) {
+      step(run, loss);
+      if (std::isnan(loss)) {
+        static_cast<void>(run.manager.save());
+      }
+    }
+    CHECK(test::steps_on(disk) == std::vector<std::int64_t>{3, 4, 8});
+  }
+  SECTION("and none is gone back to, though the loss was normal then") {
+    test::ToyRun run(
+        test::kRoot,
+        watchful(disk, 1000)
+            .rollback_on_divergence(DivergenceOptions().patience(9)));
+    run.manager.resume();
+    step(run, 1);
+    static_cast<void>(run.manager.save());
+    step(run, 1);
+    step(run, nan);
+    static_cast<void>(run.manager.save());
+    for (int i = 0; i < 3; ++i) {
+      step(run, 1);
+    }
+    for (int i = 0; i < 9; ++i) {
+      step(run, nan);
+    }
+    CHECK(run.manager.running(epochs(9)));
+    CHECK(run.manager.progress().step == 1);
+  }
+}
+
+TEST_CASE("divergence: what could not be saved is done again", "[divergence]") {
+  // Two spoiled batches; what follows the first one fails to be saved, so the
+  // second one goes back to before both.
+  const auto disk = test::new_disk();
+  const auto faults = std::make_shared<FaultFileSystem>(disk);
+  FragileRun run(
+      watchful(faults, 5).max_save_failures(0).rollback_on_divergence(
+          DivergenceOptions().patience(1).learning_rate_factor(0.5)),
+      {sample_of_batch(6), sample_of_batch(9)});
+  run.manager.resume();
+  REQUIRE_FALSE(run.train(1, 7));
+  faults->plan(Fault::error(EIO)
+                   .on({holdfast::testing::Operation::create_directory})
+                   .for_ever());
+  REQUIRE(run.manager.running(epochs(1)));
+  CHECK(run.manager.latest()->step == 5);
+  CHECK(run.rate.value == 0.5);
+  REQUIRE(run.train(1));
+  const auto divergences = run.manager.divergences();
+  REQUIRE(divergences.size() == 2);
+  CHECK(divergences[0].back_to == 5);
+  CHECK(divergences[1].back_to == 5);
+  CHECK(divergences[0].skipped_batches);
+  CHECK(run.rate.value == 0.25);
+  CHECK(run.trained[6] == 1);
+  CHECK(run.trained[9] == 1);
 }
 
 TEST_CASE(

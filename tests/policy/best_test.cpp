@@ -107,12 +107,28 @@ TEST_CASE(
   SUCCEED();
 }
 
-TEST_CASE("best: a metric's direction is that of its last rule", "[policy]") {
+TEST_CASE("best: an equal value wins only where the rule says so", "[policy]") {
+  using holdfast::Tie;
+  for (const Best best : {Best::lowest, Best::highest}) {
+    CHECK(is_better(best, 1, 1.0, Tie::newer));
+    CHECK(is_better(best, 0.0, -0.0, Tie::newer));
+    CHECK_FALSE(is_better(best, 1, 1.0, Tie::older));
+    CHECK_FALSE(is_better(best, kNan, kNan, Tie::newer));
+    const double bad = best == Best::lowest ? kInfinity : -kInfinity;
+    CHECK_FALSE(is_better(best, bad, bad, Tie::newer));
+    CHECK_FALSE(is_better(best, bad, std::nullopt, Tie::newer));
+    CHECK(is_better(best, -bad, -bad, Tie::newer));
+  }
+}
+
+TEST_CASE("best: a metric's rule is its last one", "[policy]") {
   const std::vector<holdfast::KeepBest> rules{
       {"accuracy", Best::highest, 1},
       {"loss", Best::highest, 1},
       {"loss", Best::lowest, 2}};
-  CHECK(holdfast::best_of(rules, "accuracy") == Best::highest);
-  CHECK(holdfast::best_of(rules, "loss") == Best::lowest);
-  CHECK(holdfast::best_of(rules, "unknown") == Best::lowest);
+  CHECK(holdfast::rule_of(rules, "accuracy").best == Best::highest);
+  CHECK(holdfast::rule_of(rules, "loss").best == Best::lowest);
+  CHECK(holdfast::rule_of(rules, "loss").count == 2);
+  CHECK(holdfast::rule_of(rules, "unknown").metric == "unknown");
+  CHECK(holdfast::rule_of(rules, "unknown").best == Best::lowest);
 }

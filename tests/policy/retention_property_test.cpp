@@ -94,8 +94,10 @@ class Oracle {
       return true;
     }
     for (const KeepBest& rule : rules_.best) {
-      if (outranked(e, rule, false) == 0 ||
-          (e.valid && outranked(e, rule, true) == 0)) {
+      const auto own = score(e, rule);
+      if (own && *own != -kInfinity &&
+          (outranked(e, rule, false) == 0 ||
+           (e.valid && outranked(e, rule, true) == 0))) {
         return true;
       }
     }
@@ -111,16 +113,22 @@ class Oracle {
     return count > 1;
   }
 
+  /// The higher the better; -infinity for one that ranks behind all others.
   static std::optional<double> score(
       const RetentionEntry& e,
       const KeepBest& rule) {
+    const auto worst = [](Unranked what) {
+      return what == Unranked::worst ? std::optional<double>(-kInfinity)
+                                     : std::nullopt;
+    };
     const auto found = e.metrics.values().find(rule.metric);
-    if (found == e.metrics.values().end() || std::isnan(found->second)) {
-      return std::nullopt;
+    if (found == e.metrics.values().end()) {
+      return worst(rule.missing);
     }
     const double high =
         rule.best == Best::highest ? found->second : -found->second;
-    return high == -kInfinity ? std::nullopt : std::optional<double>(high);
+    return std::isnan(high) || high == -kInfinity ? worst(rule.not_finite)
+                                                  : std::optional<double>(high);
   }
 
   /// How many (valid) ones come before `e`; very many if it does not rank.
@@ -136,7 +144,10 @@ class Oracle {
     for (const RetentionEntry& f : all_) {
       const auto other = score(f, rule);
       if (other && !is_double(f) && (f.valid || !only_valid) &&
-          (*other > *own || (*other == *own && f.sequence < e.sequence))) {
+          (*other > *own ||
+           (*other == *own &&
+            (rule.tie == Tie::older ? f.sequence < e.sequence
+                                    : f.sequence > e.sequence)))) {
         ++count;
       }
     }
@@ -331,7 +342,10 @@ class Generator {
         rules.best.push_back(
             {one_in(2) ? "a" : "b",
              one_in(2) ? Best::lowest : Best::highest,
-             1 + static_cast<std::size_t>(number(4))});
+             1 + static_cast<std::size_t>(number(4)),
+             one_in(3) ? Unranked::worst : Unranked::ignore,
+             one_in(3) ? Unranked::worst : Unranked::ignore,
+             one_in(3) ? Tie::newer : Tie::older});
         break;
       case 2:
         rules.per.push_back({seconds(static_cast<double>(1 + number(20)))});
@@ -390,7 +404,10 @@ std::string describe(const Case& made) {
   }
   for (const KeepBest& rule : made.rules.best) {
     text << (rule.best == Best::lowest ? "lowest " : "highest ") << rule.count
-         << ' ' << rule.metric << '\n';
+         << ' ' << rule.metric
+         << (rule.not_finite == Unranked::worst ? ", bad ones last" : "")
+         << (rule.missing == Unranked::worst ? ", missing ones last" : "")
+         << (rule.tie == Tie::newer ? ", the newer" : "") << '\n';
   }
   for (const KeepEvery& rule : made.rules.every) {
     text << "every " << rule.interval

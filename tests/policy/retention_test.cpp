@@ -149,6 +149,54 @@ TEST_CASE("retention: of equal values the older one ranks", "[policy]") {
       Texts{"loss -0: 000002 is as good and older (0)"});
 }
 
+TEST_CASE("retention: or the newer one, where the rule says so", "[policy]") {
+  Entries entries;
+  for (std::uint64_t i = 1; i <= 6; ++i) {
+    entries.push_back(entry(i, static_cast<double>(i), {{"loss", 1.0}}));
+  }
+  RetentionRules rules;
+  rules.best = {{"loss", Best::lowest, 3}};
+  rules.best[0].tie = Tie::newer;
+  CHECK(kept(entries, 100, rules) == Sequences{4, 5, 6});
+  CHECK(
+      reasons(entries, 100, rules, 6) ==
+      Texts{"best loss (1)", "newest two valid"});
+  CHECK(
+      reasons(entries, 100, rules, 2) ==
+      Texts{"loss 1: 000004 is as good and newer (1)"});
+}
+
+TEST_CASE("retention: what has no value ranks last, if told so", "[policy]") {
+  const Entries entries = {
+      entry(1, 1, {{"loss", kNan}}),
+      entry(2, 2, {{"loss", 3.0}}),
+      entry(3, 3),
+      entry(4, 4, {{"loss", kInfinity}}),
+      entry(5, 5, {{"loss", 2.0}}),
+      entry(6, 6),
+      entry(7, 7)};
+  RetentionRules rules;
+  rules.best = {{"loss", Best::lowest, 4}};
+  CHECK(kept(entries, 100, rules) == Sequences{2, 5, 6, 7});
+  rules.best[0].not_finite = Unranked::worst;
+  CHECK(kept(entries, 100, rules) == Sequences{1, 2, 4, 5, 6, 7});
+  CHECK(
+      reasons(entries, 100, rules, 4) ==
+      Texts{"rank 4 of the best 4 (loss is inf)"});
+  rules.best[0].missing = Unranked::worst;
+  CHECK(kept(entries, 100, rules) == Sequences{1, 2, 3, 5, 6, 7});
+  CHECK(reasons(entries, 100, rules, 4) == Texts{"loss is inf"});
+  rules.best[0].tie = Tie::newer;
+  CHECK(kept(entries, 100, rules) == Sequences{2, 5, 6, 7});
+  // Never the best, though there is no other.
+  rules.best[0] = KeepBest{"accuracy", Best::highest, 1};
+  rules.best[0].missing = Unranked::worst;
+  rules.total_bytes = 1;
+  CHECK(
+      reasons(entries, 100, rules, 1).front() ==
+      "rank 1 of the best 1 (it has no accuracy)");
+}
+
 TEST_CASE("retention: what diverged never ranks", "[policy][P7]") {
   Entries entries = {
       entry(1, 1, {{"loss", kNan}}),

@@ -15,6 +15,7 @@ enum class ErrorCode {
   invalid_argument, ///< An option, name or value that is not allowed.
   not_resumed, ///< step() or save() before resume() or start_fresh().
   already_resumed, ///< resume(), start_fresh() or add() after a resume().
+  bad_metric, ///< A value that a `KeepBest` rule refuses.
   unknown_metric, ///< A metric was asked for that was never reported.
   epoch_not_ended, ///< begin() of an exhausted loader before end_epoch().
   preempted, ///< The run was saved and has to end: `AfterPreemption::raise`.
@@ -59,6 +60,7 @@ enum class ErrorCode {
   unstable, ///< Two reads of one file differ: reader or path is broken.
   unreadable, ///< A system error that does not go away.
   foreign, ///< A name its manifest contradicts, or a number used twice.
+  other_run, ///< The checkpoint has another `Options::run_name`.
   no_usable_checkpoint, ///< Traces of a former run, but nothing to resume from.
   locked, ///< Another process writes to this directory.
   lost_lock, ///< This process no longer owns the directory.

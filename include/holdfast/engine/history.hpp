@@ -60,10 +60,8 @@ class History {
   /// Checkpoints on lines that were left, of this run or a former one,
   /// ascending.
   [[nodiscard]] std::vector<AbandonedCheckpoint> abandoned();
-  /// The best by `metric`; among equals the oldest; nothing if none has it.
-  [[nodiscard]] std::optional<CheckpointInfo> best(
-      const std::string& metric,
-      Best best);
+  /// The best by `rule`; nothing if none has its metric.
+  [[nodiscard]] std::optional<CheckpointInfo> best(const KeepBest& rule);
 
  private:
   struct Known {

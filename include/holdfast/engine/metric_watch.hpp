@@ -19,7 +19,7 @@ namespace holdfast {
 class MetricWatch {
  public:
   /// Takes one step's metrics; `rules` tell which of them get better as they
-  /// grow (`best_of`). Returns what is to be said about them, a line each: once
+  /// grow (`rule_of`). Returns what is to be said about them, a line each: once
   /// a metric and resume at most.
   [[nodiscard]] std::vector<std::string> add(
       const Metrics& metrics,

@@ -41,6 +41,9 @@ struct SaveWhen {
   std::function<bool(const TriggerPoint&)> is_due;
 };
 
+/// What happens at a resume from a checkpoint of a run with another name.
+enum class OtherRun { refuse, adopt };
+
 /// Options as a manager uses them: complete and checked.
 struct Settings {
   std::vector<SaveEvery> triggers;
@@ -53,6 +56,8 @@ struct Settings {
   NoSpace no_space = NoSpace::retry;
   double no_space_seconds = 600;
   std::optional<DivergenceOptions> divergence;
+  std::string run_name; ///< Empty: none.
+  OtherRun other_run = OtherRun::refuse;
   std::vector<std::pair<std::string, std::string>> tags;
   EventHandler on_event;
   bool event_log = true;
@@ -97,6 +102,9 @@ class Options {
       std::string metric,
       Best best = Best::lowest,
       std::size_t count = 1);
+  /// The same, with what is done about values that are not finite, missing or
+  /// equal.
+  Options& keep_best(KeepBest rule);
   /// Keeps one for every so many steps or epochs, for ever: the first at or
   /// beyond each multiple.
   Options& keep_every(Steps interval);
@@ -154,6 +162,13 @@ class Options {
   /// as valid for retention. Default: not done.
   Options& rollback_on_divergence(
       DivergenceOptions options = DivergenceOptions());
+
+  /// Names the run, which every checkpoint records: two experiments that were
+  /// given one directory by mistake do not go on from each other's checkpoints.
+  /// Going on from, or back to, one of another name throws `other_run` before
+  /// anything changes; with `OtherRun::adopt` it becomes this one's.
+  /// Checkpoints without a name belong to anybody, and no name asks for none.
+  Options& run_name(std::string name, OtherRun other = OtherRun::refuse);
 
   /// A fact of the user's own that belongs to the run, such as a data set's
   /// fingerprint: recorded, and a difference is reported as breaking equality.

@@ -68,6 +68,7 @@ struct Manifest {
   FormatVersion format = kFormatVersion;
   std::string id; ///< 32 hex digits, random.
   std::string run_id; ///< 32 hex digits, the same for all attempts of a run.
+  std::string run_name; ///< As the user calls the run; may be empty.
   std::uint64_t line = 0; ///< Sequence of the line file; 0: the first line.
   std::int64_t attempt = 0; ///< Processes that trained before, in this run.
   std::uint64_t sequence = 0;

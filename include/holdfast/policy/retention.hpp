@@ -99,8 +99,9 @@ struct RetentionDecision {
 /// fewer than two are valid, nothing is dropped. Two entries with one sequence
 /// are both kept, and no rule counts them.
 ///
-/// Best is what `is_better` says, by value and then by age: an older one wins a
-/// tie, NaN and a missing metric never rank.
+/// Best is what `is_better` says, by value and then by age. NaN and a missing
+/// metric are never the best; what else is done about them, and who wins a tie,
+/// is the rule's to say.
 ///
 /// Age errs on the side of keeping. The clock of every run is taken as possibly
 /// wrong: an entry is as young as the youngest up to it in the sequence, so a

@@ -38,6 +38,7 @@ HOLDFAST_INLINE const char* to_string(ErrorCode code) noexcept {
     HOLDFAST_CASE(invalid_argument);
     HOLDFAST_CASE(not_resumed);
     HOLDFAST_CASE(already_resumed);
+    HOLDFAST_CASE(bad_metric);
     HOLDFAST_CASE(unknown_metric);
     HOLDFAST_CASE(epoch_not_ended);
     HOLDFAST_CASE(preempted);
@@ -78,6 +79,7 @@ HOLDFAST_INLINE const char* to_string(ErrorCode code) noexcept {
     HOLDFAST_CASE(unstable);
     HOLDFAST_CASE(unreadable);
     HOLDFAST_CASE(foreign);
+    HOLDFAST_CASE(other_run);
     HOLDFAST_CASE(no_usable_checkpoint);
     HOLDFAST_CASE(locked);
     HOLDFAST_CASE(lost_lock);

@@ -113,14 +113,13 @@ HOLDFAST_INLINE std::vector<AbandonedCheckpoint> History::abandoned() {
 }
 
 HOLDFAST_INLINE std::optional<CheckpointInfo> History::best(
-    const std::string& metric,
-    Best best) {
+    const KeepBest& rule) {
   std::optional<CheckpointInfo> winner;
   std::optional<double> value;
   for (const CheckpointInfo& info : list()) {
-    const auto found = info.metrics.values().find(metric);
+    const auto found = info.metrics.values().find(rule.metric);
     if (found != info.metrics.values().end() &&
-        is_better(best, found->second, value)) {
+        is_better(rule.best, found->second, value, rule.tie)) {
       value = found->second;
       winner = info;
     }

@@ -24,6 +24,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <utility>
 
 namespace holdfast {
@@ -75,6 +76,7 @@ struct Manager::State final : LoopControl {
   detail::Owned<Heartbeat> heartbeat;
   DataSources sources;
   std::string run_id;
+  std::string run_name; ///< Of the run that goes on; may be empty.
   std::int64_t attempt = 0;
   std::uint64_t line = 0;
   std::optional<CheckpointIdentity> resumed_from;
@@ -166,6 +168,11 @@ struct Manager::State final : LoopControl {
       handler(SafePoint{kind, manager, parts, metrics});
     }
   }
+
+  /// Refused before anything is counted: what the rules for the best refuse.
+  void require_ranked(const Metrics& metrics, bool epoch_ends) const;
+  /// `other_run` for a checkpoint that belongs to another one.
+  void require_same_run(const Found& found) const;
 
   void require_owner() const {
     if (fork_generation() != fork) {
@@ -300,6 +307,25 @@ struct Manager::State final : LoopControl {
   [[nodiscard]] std::vector<CheckpointInfo> prune();
 };
 
+HOLDFAST_INLINE void Manager::State::require_ranked(
+    const Metrics& metrics,
+    bool epoch_ends) const {
+  for (const KeepBest& rule : settings.retention.best) {
+    const auto metric = metrics.values().find(rule.metric);
+    const bool missing = metric == metrics.values().end();
+    const bool refused = missing
+        ? epoch_ends && rule.missing == Unranked::raise
+        : rule.not_finite == Unranked::raise && !std::isfinite(metric->second);
+    if (refused) {
+      ErrorDetails details;
+      details.name = rule.metric;
+      details.message = "a metric that no checkpoint can be the best by";
+      details.found = missing ? "none" : format_number(metric->second);
+      throw Error(ErrorCode::bad_metric, std::move(details));
+    }
+  }
+}
+
 HOLDFAST_INLINE Manager::Manager(std::string directory, Options options)
     : state_(new State(*this, std::move(directory), options)) {
   if (state_->directory.empty()) {
@@ -361,6 +387,7 @@ HOLDFAST_INLINE void Manager::step(const Metrics& metrics) {
     state.tell_interruption();
     return;
   }
+  state.require_ranked(metrics, false);
   state.rolled_back = false;
   state.stepped = true;
   if (state.divergence) {
@@ -403,6 +430,7 @@ HOLDFAST_INLINE void Manager::end_epoch(const Metrics& metrics) {
     state.epoch_cut = true;
     return;
   }
+  state.require_ranked(metrics, true);
   state.warn_of_no_metric();
   ++state.progress.epoch;
   state.progress.batch = 0;
@@ -418,6 +446,7 @@ HOLDFAST_INLINE void Manager::end_epoch(const Metrics& metrics) {
 HOLDFAST_INLINE SaveHandle Manager::save(const Metrics& metrics) {
   state_->require_resumed();
   detail::require_names(metrics);
+  state_->require_ranked(metrics, false);
   return state_->save(metrics, {"asked for"});
 }
 
@@ -495,7 +524,7 @@ HOLDFAST_INLINE std::optional<CheckpointInfo> Manager::best(
     const std::string& metric) const {
   state_->require_resumed();
   return state_->history->best(
-      metric, best_of(state_->settings.retention.best, metric));
+      rule_of(state_->settings.retention.best, metric));
 }
 
 HOLDFAST_INLINE const std::string& Manager::directory() const noexcept {

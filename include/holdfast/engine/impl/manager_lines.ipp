@@ -104,6 +104,7 @@ HOLDFAST_INLINE ResumeReport Manager::State::branch_at(
     const Catalog& catalog,
     const std::string& tag,
     bool rollback) {
+  require_same_run(*result.found);
   static_cast<void>(detail::engine_state(*root, *result.found, settings));
   line =
       writer->begin_line(result.found->name.sequence, tag, rollback).sequence;

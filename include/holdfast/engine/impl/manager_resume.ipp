@@ -144,6 +144,7 @@ HOLDFAST_INLINE ResumeReport Manager::State::go_on() {
 
 HOLDFAST_INLINE ResumeReport Manager::State::begin_fresh() {
   run_id = random_id();
+  run_name = settings.run_name;
   watch.clear();
   if (settings.divergence) {
     divergence.emplace(*settings.divergence);
@@ -154,11 +155,28 @@ HOLDFAST_INLINE ResumeReport Manager::State::begin_fresh() {
   return report;
 }
 
+HOLDFAST_INLINE void Manager::State::require_same_run(
+    const Found& found) const {
+  const std::string& name = found.manifest.run_name;
+  if (settings.run_name.empty() || name.empty() || name == settings.run_name ||
+      settings.other_run == OtherRun::adopt) {
+    return;
+  }
+  ErrorDetails details;
+  details.path = root->path() + "/" + found.name.name;
+  details.name = "run_name";
+  details.message = "this checkpoint belongs to another run";
+  details.found = "'" + name + "'";
+  details.expected = "'" + settings.run_name + "'";
+  throw Error(ErrorCode::other_run, std::move(details));
+}
+
 /// Applies what a search found.
 HOLDFAST_INLINE ResumeReport
 Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
   Found& found = *result.found;
   const Manifest& manifest = found.manifest;
+  require_same_run(found);
   detail::EngineState engine = detail::engine_state(*root, found, settings);
   const Environment environment_now = record_environment();
 
@@ -195,6 +213,7 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
     attempt = manifest.attempt + 1; // else the process is the same
   }
   run_id = manifest.run_id;
+  run_name = settings.run_name.empty() ? manifest.run_name : settings.run_name;
   stepped = false;
   may_owe_end = true;
   resumed_from = CheckpointIdentity{manifest.sequence, manifest.id};

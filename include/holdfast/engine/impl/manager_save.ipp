@@ -31,6 +31,7 @@ HOLDFAST_INLINE Manifest Manager::State::manifest(
   Manifest manifest;
   manifest.id = random_id();
   manifest.run_id = run_id;
+  manifest.run_name = run_name;
   manifest.line = line;
   manifest.attempt = attempt;
   manifest.step = progress.step;
@@ -111,7 +112,8 @@ Manager::State::save(const Metrics& metrics, std::vector<std::string> reasons) {
     for (const KeepBest& rule : settings.retention.best) {
       const auto metric = metrics.values().find(rule.metric);
       if (metric != metrics.values().end() &&
-          is_better(rule.best, metric->second, best_value(rule.metric))) {
+          is_better(
+              rule.best, metric->second, best_value(rule.metric), rule.tie)) {
         best_values[rule.metric] = metric->second;
       }
     }
@@ -138,7 +140,7 @@ HOLDFAST_INLINE void Manager::State::learn_bests() {
     return;
   }
   for (const KeepBest& rule : settings.retention.best) {
-    const auto best = history->best(rule.metric, rule.best);
+    const auto best = history->best(rule);
     if (best) {
       best_values[rule.metric] = best->metrics.values().at(rule.metric);
     }
@@ -155,7 +157,8 @@ HOLDFAST_INLINE std::vector<std::string> Manager::State::new_bests(
       continue;
     }
     learn_bests();
-    if (is_better(rule.best, metric->second, best_value(rule.metric))) {
+    if (is_better(
+            rule.best, metric->second, best_value(rule.metric), rule.tie)) {
       reasons.push_back("best " + rule.metric);
     }
   }

@@ -49,8 +49,8 @@ HOLDFAST_INLINE std::vector<std::string> MetricWatch::add(
     if (!series.watched) {
       continue;
     }
-    const auto jump =
-        metric_jump(best_of(rules, metric.first), series.before, series.since);
+    const auto jump = metric_jump(
+        rule_of(rules, metric.first).best, series.before, series.since);
     if (jump) {
       said.push_back(
           detail::jump_text(metric.first, *jump, series.since.size()));

@@ -53,7 +53,15 @@ HOLDFAST_INLINE Options& Options::keep_best(
     std::string metric,
     Best best,
     std::size_t count) {
-  settings_.retention.best.push_back(KeepBest{std::move(metric), best, count});
+  KeepBest rule;
+  rule.metric = std::move(metric);
+  rule.best = best;
+  rule.count = count;
+  return keep_best(std::move(rule));
+}
+
+HOLDFAST_INLINE Options& Options::keep_best(KeepBest rule) {
+  settings_.retention.best.push_back(std::move(rule));
   return *this;
 }
 
@@ -122,6 +130,15 @@ HOLDFAST_INLINE Options& Options::rollback_on_divergence(
     DivergenceOptions options) {
   validate(options);
   settings_.divergence = std::move(options);
+  return *this;
+}
+
+HOLDFAST_INLINE Options& Options::run_name(std::string name, OtherRun other) {
+  if (name.empty() || !is_utf8(name)) {
+    throw_invalid_argument("run_name", "must be UTF-8 and not empty", name);
+  }
+  settings_.run_name = std::move(name);
+  settings_.other_run = other;
   return *this;
 }
 

@@ -267,6 +267,9 @@ HOLDFAST_INLINE Values manifest_values(const Manifest& manifest) {
   root["format"] = std::move(format);
   root["id"] = manifest.id;
   root["run_id"] = manifest.run_id;
+  if (!manifest.run_name.empty()) {
+    root["run_name"] = manifest.run_name;
+  }
   root["line"] = manifest.line;
   root["attempt"] = manifest.attempt;
   root["sequence"] = manifest.sequence;
@@ -322,6 +325,10 @@ HOLDFAST_INLINE Manifest manifest_from(const Values& root) {
   manifest.format.minor = at(format, "minor").as<int>("format.minor");
   manifest.id = at(root, "id").text("id");
   manifest.run_id = at(root, "run_id").text("run_id");
+  const auto run_name = root.find("run_name");
+  if (run_name != root.end()) {
+    manifest.run_name = run_name->second.text("run_name");
+  }
   manifest.line = at(root, "line").as<std::uint64_t>("line");
   manifest.attempt = at(root, "attempt").as<std::int64_t>("attempt");
   manifest.sequence = at(root, "sequence").as<std::uint64_t>("sequence");

@@ -134,19 +134,43 @@ class RetentionPlanner {
   void keep_best(const KeepBest& rule) {
     std::vector<std::size_t> candidates; // Entries that have a value,
     std::vector<double> values; // and it.
-    for (const std::size_t i : ranked_) {
+    std::vector<std::size_t> worst; // Behind all of them.
+    std::vector<std::string> flaws; // Why.
+    std::vector<std::size_t> in_order = ranked_;
+    if (rule.tie == Tie::newer) {
+      std::reverse(in_order.begin(), in_order.end());
+    }
+    for (const std::size_t i : in_order) {
       const auto& metrics = entries_[i].metrics.values();
       const auto metric = metrics.find(rule.metric);
-      if (metric == metrics.end()) {
-        drop(i, "it has no " + rule.metric);
-      } else if (!is_better(rule.best, metric->second, std::nullopt)) {
-        drop(i, rule.metric + " is " + describe_number(metric->second));
-      } else {
+      const bool missing = metric == metrics.end();
+      if (!missing && is_better(rule.best, metric->second, std::nullopt)) {
         candidates.push_back(i);
         values.push_back(metric->second);
+        continue;
+      }
+      std::string flaw = missing
+          ? "it has no " + rule.metric
+          : rule.metric + " is " + describe_number(metric->second);
+      if ((missing ? rule.missing : rule.not_finite) == Unranked::worst) {
+        worst.push_back(i);
+        flaws.push_back(std::move(flaw));
+      } else {
+        drop(i, std::move(flaw));
       }
     }
-    // Stable: of equal values the older one comes first.
+    for (std::size_t w = 0; w < worst.size(); ++w) {
+      const std::size_t rank = candidates.size() + w;
+      if (rank < rule.count) {
+        keep(
+            worst[w],
+            rank_text(rank, rule) + " (" + flaws[w] + ")",
+            Standing::ranked);
+      } else {
+        drop(worst[w], std::move(flaws[w]));
+      }
+    }
+    // Stable: of equal values the one that comes first here ranks higher.
     const std::vector<std::size_t> ranks =
         sorted_indices(candidates.size(), [&](std::size_t a, std::size_t b) {
           return is_better(rule.best, values[a], values[b]);
@@ -159,19 +183,16 @@ class RetentionPlanner {
       if (r == 0) {
         protect(i, "best " + value);
       } else if (r < rule.count) {
-        keep(
-            i,
-            "rank " + std::to_string(r + 1) + " of the best " +
-                std::to_string(rule.count) + " " + value,
-            Standing::ranked);
+        keep(i, rank_text(r, rule) + " " + value, Standing::ranked);
       } else {
         const std::size_t last = ranks[rule.count - 1];
         drop(
             i,
             rule.metric + " " + describe_number(own) + ": " +
                 number(candidates[last]) +
-                (values[last] == own ? " is as good and older ("
-                                     : " is better (") +
+                (values[last] != own          ? " is better ("
+                     : rule.tie == Tie::older ? " is as good and older ("
+                                              : " is as good and newer (") +
                 describe_number(values[last]) + ")");
       }
       if (entries_[i].valid && !found_valid) {
@@ -181,6 +202,13 @@ class RetentionPlanner {
         }
       }
     }
+  }
+
+  [[nodiscard]] static std::string rank_text(
+      std::size_t rank,
+      const KeepBest& rule) {
+    return "rank " + std::to_string(rank + 1) + " of the best " +
+        std::to_string(rule.count);
   }
 
   void keep_every(const KeepEvery& rule) {
