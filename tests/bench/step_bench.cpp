@@ -87,4 +87,11 @@ int main(int argc, char** argv) {
       {{"loss", 0.5}},
       steps,
       repetitions);
+  measure(
+      "the same, and a rule for divergence",
+      many().rollback_on_divergence(),
+      true,
+      {{"loss", 0.5}},
+      steps,
+      repetitions);
 }

@@ -100,7 +100,7 @@ inline constexpr std::size_t kFewestForBand = 32;
 /// deviation, which for normally distributed values is their standard deviation
 /// (F. R. Hampel, "The influence curve and its role in robust estimation", JASA
 /// 69, 1974), or a hundredth of the median where that is more. Bad values never
-/// widen the band. It is computed anew with every sixteenth normal value.
+/// widen the band. It is computed anew with every 32nd normal value.
 class DivergenceDetector {
  public:
   /// All that it remembers; what a checkpoint holds.
@@ -127,9 +127,7 @@ class DivergenceDetector {
     return memory_.bad >= patience_;
   }
 
-  [[nodiscard]] const Memory& memory() const noexcept {
-    return memory_;
-  }
+  [[nodiscard]] Memory memory() const;
   /// Goes on from what another one remembered, which may have had a larger
   /// window.
   void recall(Memory memory);
@@ -138,7 +136,7 @@ class DivergenceDetector {
   double band_;
   std::size_t patience_;
   std::size_t window_;
-  Memory memory_;
+  Memory memory_; ///< With up to `window_` older values: dropped together.
 };
 
 } // namespace holdfast

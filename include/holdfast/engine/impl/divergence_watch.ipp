@@ -37,7 +37,7 @@ HOLDFAST_INLINE DivergenceRecord DivergenceWatch::record() const {
 }
 
 HOLDFAST_INLINE Value DivergenceWatch::to_value() const {
-  const DivergenceDetector::Memory& memory = detector_.memory();
+  const DivergenceDetector::Memory memory = detector_.memory();
   Value::Array normal;
   for (const double value : memory.normal) {
     normal.emplace_back(value);

@@ -68,32 +68,38 @@ HOLDFAST_INLINE void validate(const DivergenceOptions& options) {
 }
 
 HOLDFAST_INLINE bool DivergenceDetector::add(double value) {
-  constexpr std::size_t kRefresh = 16;
+  constexpr std::size_t kRefresh = 32;
   if (!std::isfinite(value) || value > memory_.limit) {
     ++memory_.bad;
     return false;
   }
   memory_.bad = 0;
-  if (memory_.normal.size() == window_) {
-    memory_.normal.erase(memory_.normal.begin());
+  if (memory_.normal.size() == 2 * window_) {
+    memory_.normal = memory().normal;
   }
   memory_.normal.push_back(value);
   ++memory_.since_limit;
   if (std::isfinite(band_) && memory_.normal.size() >= kFewestForBand &&
       memory_.since_limit >= kRefresh) {
-    memory_.limit = detail::divergence_limit(memory_.normal, band_);
+    memory_.limit = detail::divergence_limit(memory().normal, band_);
     memory_.since_limit = 0;
   }
   return true;
 }
 
+HOLDFAST_INLINE DivergenceDetector::Memory DivergenceDetector::memory() const {
+  Memory memory = memory_;
+  const std::size_t older =
+      memory.normal.size() - std::min(memory.normal.size(), window_);
+  memory.normal.erase(
+      memory.normal.begin(),
+      memory.normal.begin() + static_cast<std::ptrdiff_t>(older));
+  return memory;
+}
+
 HOLDFAST_INLINE void DivergenceDetector::recall(Memory memory) {
   memory_ = std::move(memory);
-  if (memory_.normal.size() > window_) {
-    memory_.normal.erase(
-        memory_.normal.begin(),
-        memory_.normal.end() - static_cast<std::ptrdiff_t>(window_));
-  }
+  memory_ = this->memory();
 }
 
 } // namespace holdfast
