@@ -64,13 +64,16 @@ struct Life {
   std::shared_ptr<FileSystem> files = default_file_system();
   /// Of a process that ended by itself, where that is wanted.
   std::string print = {};
+  std::function<ResumeReport(Manager&)> start = [](Manager& manager) {
+    return manager.resume();
+  };
 
   /// What `main()` would return: 0 with the run trained to its end, or what
   /// `Preemption` says. Anything else is a failure.
   int operator()() {
     ToyRun run(directory, quiet(files));
     Preemption preemption(run.manager, options);
-    run.manager.resume();
+    start(run.manager);
     int step = 0;
     while (run.manager.running(epochs(kEpochs))) {
       run.loader.begin();
@@ -155,6 +158,32 @@ TEST_CASE("preemption: killed at any step it goes on as before", "[preempt]") {
       life.at_step = [](int) {
       };
       REQUIRE(in_forked_child(life) == 0);
+    }
+  }
+}
+
+TEST_CASE(
+    "preemption: a job script with a tag, preempted ten times",
+    "[preempt]") {
+  static_cast<void>(uninterrupted());
+  // With the remains of a former run in its directory.
+  const TemporaryDirectory directory;
+  Life former{directory.path("run"), PreemptionOptions()};
+  former.at_step = signal_at(5);
+  REQUIRE(in_forked_child(former) == kRunAgain);
+  for (const bool from : {false, true}) {
+    for (int life = 0; life <= 10; ++life) {
+      CAPTURE(from, life);
+      Life job{former.directory, PreemptionOptions()};
+      job.start = [from](Manager& manager) {
+        return from ? manager.resume_from("ckpt-000002-step-5", "again")
+                    : manager.start_fresh("anew");
+      };
+      job.at_step = life < 10 ? signal_at(1) : job.at_step;
+      REQUIRE(in_forked_child(job) == (life < 10 ? kRunAgain : 0));
+      REQUIRE(
+          newest_step(job.directory) ==
+          (life < 10 ? life + (from ? 6 : 1) : 3 * ToyRun::kSamples));
     }
   }
 }

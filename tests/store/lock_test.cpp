@@ -320,6 +320,26 @@ TEST_CASE(
 }
 
 TEST_CASE(
+    "lock without a kernel: a container's owner may have our pid",
+    "[store]") {
+  LockPlace place;
+  place.disk->set_locks_supported(false);
+  ProcessIdentity other = this_process();
+  other.pid_namespace = "pid:[1]"; // The same host and pid, another process.
+  other.start_time += 1;
+  write_owner(place, other);
+  CHECK(code_of([&] { (void)place.take(); }) == "locked");
+  CHECK(code_of([&] {
+          (void)place.take(WriterLock::kStaleSeconds + 5);
+        }) == "no error");
+  // Nor is one that is like us in all of this taken for ourselves.
+  ProcessIdentity twin = this_process();
+  twin.pid_namespace = "pid:[1]";
+  write_owner(place, twin);
+  CHECK(code_of([&] { (void)place.take(); }) == "locked");
+}
+
+TEST_CASE(
     "lock without a kernel: an owner elsewhere loses it by silence",
     "[store]") {
   LockPlace place;
