@@ -48,10 +48,21 @@ TEST_CASE("event log: what a run did, line by line", "[events]") {
   }
   CHECK(
       logged(disk) ==
-      EventNames{"fresh start", "saved", "saved", "saved", "removed"});
+      EventNames{
+          "fresh start",
+          "save started",
+          "saved",
+          "save started",
+          "saved",
+          "save started",
+          "saved",
+          "removed"});
   std::istringstream lines(disk->read_text(kLog));
   std::string line;
   std::getline(lines, line);
+  std::getline(lines, line);
+  const Value begun = from_json(line);
+  CHECK(at(begun.object(), "text").text() == "step 1: every step");
   std::getline(lines, line);
   const Value value = from_json(line);
   const Values& saved = value.object("line");
@@ -66,7 +77,7 @@ TEST_CASE("event log: what a run did, line by line", "[events]") {
     ToyRun run(kRoot, quiet_options(disk).keep_last(1));
     run.manager.resume();
   }
-  CHECK(logged(disk).size() == 6);
+  CHECK(logged(disk).size() == 9);
   CHECK(logged(disk).back() == "resumed");
 }
 
@@ -122,7 +133,7 @@ TEST_CASE("event log: its errors do not matter", "[events][fault]") {
   faulty->clear_faults();
   run.train_batch(run.loader.next());
   run.manager.step();
-  CHECK(logged(disk) == EventNames{"fresh start", "saved"});
+  CHECK(logged(disk) == EventNames{"fresh start", "save started", "saved"});
 }
 
 TEST_CASE("event log: no trace of a run", "[events]") {

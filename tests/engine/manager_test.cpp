@@ -1139,8 +1139,11 @@ TEST_CASE("manager: events come in order and may throw", "[engine]") {
       kinds ==
       std::vector<std::string>{
           "fresh start ",
+          "save started ",
           "saved " + checkpoint_name(1, 1),
+          "save started ",
           "saved " + checkpoint_name(2, 2),
+          "save started ",
           "saved " + checkpoint_name(3, 3),
           "removed " + checkpoint_name(1, 1)});
 }

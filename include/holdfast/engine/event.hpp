@@ -12,6 +12,7 @@ struct Event {
   enum class Kind {
     resumed,
     fresh_start,
+    save_started, ///< `saved` or `save_failed` follows, or the process ended.
     saved,
     save_failed,
     passed_over, ///< A checkpoint that could not be used at a resume.

@@ -12,6 +12,8 @@ HOLDFAST_INLINE const char* to_string(Event::Kind kind) noexcept {
       return "resumed";
     case Event::Kind::fresh_start:
       return "fresh start";
+    case Event::Kind::save_started:
+      return "save started";
     case Event::Kind::saved:
       return "saved";
     case Event::Kind::save_failed:

@@ -281,6 +281,8 @@ struct Manager::State final : LoopControl {
   [[nodiscard]] Manifest manifest(
       const Metrics& metrics,
       std::vector<std::string> reasons) const;
+  [[nodiscard]] std::string save_text(
+      const std::vector<std::string>& reasons) const;
   SaveHandle save(const Metrics& metrics, std::vector<std::string> reasons);
   [[nodiscard]] std::vector<std::string> due_at(const TriggerPoint& point);
   void save_if_due(const Metrics& metrics, bool goal_reached);

@@ -50,6 +50,16 @@ HOLDFAST_INLINE Manifest Manager::State::manifest(
   return manifest;
 }
 
+/// "step 500: every 500 steps, best val_loss"
+HOLDFAST_INLINE std::string Manager::State::save_text(
+    const std::vector<std::string>& reasons) const {
+  std::string text = "step " + std::to_string(progress.step);
+  for (std::size_t i = 0; i < reasons.size(); ++i) {
+    text += (i == 0 ? ": " : ", ") + reasons[i];
+  }
+  return text;
+}
+
 HOLDFAST_INLINE SaveHandle
 Manager::State::save(const Metrics& metrics, std::vector<std::string> reasons) {
   const double began = settings.clock->monotonic_seconds();
@@ -77,6 +87,7 @@ Manager::State::save(const Metrics& metrics, std::vector<std::string> reasons) {
       heartbeat ? heartbeat->state() : Heartbeat::State::running;
   beat(Heartbeat::State::saving, elapsed());
   const ScopeExit saving_ends([&] { beat(state_before, elapsed()); });
+  emit(Event::Kind::save_started, "", save_text(reasons));
   auto result = std::make_shared<SaveHandle::Result>();
   std::uint64_t sequence = 0;
   std::string name;
