@@ -164,7 +164,7 @@ Options watchful(const std::shared_ptr<FileSystem>& disk, int every = 1) {
       .lock_wait(std::chrono::seconds(0))
       .on_event({})
       .save_every(steps(every))
-      .keep_all()
+      .keep_last(1000)
       .rollback_on_divergence(DivergenceOptions("loss").patience(2));
 }
 
@@ -220,25 +220,34 @@ TEST_CASE("divergence: without the rule it stays", "[divergence]") {
 }
 
 TEST_CASE("divergence: killed anywhere, it is the same run", "[divergence]") {
-  const std::size_t sample = sample_of_batch(6);
+  // One spoiled batch an epoch, two in a row, two that are apart.
+  const std::set<std::size_t> spoiled = GENERATE(
+      std::set<std::size_t>{sample_of_batch(6)},
+      std::set<std::size_t>{sample_of_batch(6), sample_of_batch(7)},
+      std::set<std::size_t>{sample_of_batch(5), sample_of_batch(8)});
+  const std::size_t patience = GENERATE(std::size_t{1}, std::size_t{3});
+  const auto step = static_cast<int>(test::one_in(5));
   for (const int every : {1, 3, 4}) {
     const auto options = [&](const test::Disk& disk) {
       return watchful(disk, every)
-          .rollback_on_divergence(
-              DivergenceOptions("loss").patience(3).learning_rate_factor(0.5));
+          .rollback_on_divergence(DivergenceOptions("loss")
+                                      .patience(patience)
+                                      .max_rollbacks(9)
+                                      .learning_rate_factor(0.5));
     };
     const auto undisturbed = test::new_disk();
-    FragileRun expected(options(undisturbed), {sample});
+    FragileRun expected(options(undisturbed), spoiled);
     expected.manager.resume();
     REQUIRE(expected.train(3));
     REQUIRE(std::isfinite(expected.weight));
-    CHECK(expected.rate.value == 0.125);
-    for (int life = 1; life <= 36; ++life) {
+    const std::size_t times = expected.manager.divergences().size();
+    CHECK(times >= 3);
+    for (int life = 1; life <= 36; life += step) {
       CAPTURE(every, life);
       const auto disk = test::new_disk();
       bool ended = false;
       for (int lives = 0; !ended && lives < 60; ++lives) {
-        FragileRun run(options(disk), {sample});
+        FragileRun run(options(disk), spoiled);
         run.manager.resume();
         // Longer than what is lost, or it would never get anywhere.
         ended = run.train(3, life + 2 * every + 4);
@@ -246,7 +255,7 @@ TEST_CASE("divergence: killed anywhere, it is the same run", "[divergence]") {
           CHECK(run.weight == expected.weight);
           CHECK(run.rate.value == expected.rate.value);
           CHECK(run.noise == expected.noise);
-          CHECK(run.manager.divergences().size() == 3);
+          CHECK(run.manager.divergences().size() == times);
           CHECK(
               run.manager.progress().step == expected.manager.progress().step);
         }
@@ -509,6 +518,86 @@ TEST_CASE("divergence: suspect ones count for nothing", "[divergence][P7]") {
   }
 }
 
+TEST_CASE("divergence: where it went back to is good", "[divergence]") {
+  // The next batch but one is spoiled, too, and one checkpoint is kept.
+  const auto disk = test::new_disk();
+  FragileRun run(
+      test::quiet_options(disk).keep_last(1).rollback_on_divergence(
+          DivergenceOptions().patience(1)),
+      {sample_of_batch(6), sample_of_batch(7)});
+  run.manager.resume();
+  REQUIRE(run.train(1));
+  const auto divergences = run.manager.divergences();
+  REQUIRE(divergences.size() == 2);
+  CHECK(divergences[0].back_to == 5);
+  CHECK(divergences[1].back_to == 5);
+  CHECK(run.trained[8] == 1);
+  CHECK(run.manager.progress().step == 7);
+}
+
+TEST_CASE("divergence: a run that ends before it is known", "[divergence]") {
+  const auto disk = test::new_disk();
+  test::Events events;
+  FragileRun run(
+      watchful(disk)
+          .on_event(events.handler())
+          .rollback_on_divergence(DivergenceOptions().patience(5)),
+      {sample_of_batch(8)});
+  run.manager.resume();
+  REQUIRE(run.train(1));
+  REQUIRE(events.count(Event::Kind::warning) == 1);
+  CHECK(
+      events.of(Event::Kind::warning)[0].text ==
+      "loss was nan at steps 9 to 10: the run ends before it is known whether "
+      "it has diverged");
+  CHECK(run.manager.latest()->suspect);
+  CHECK_FALSE(run.manager.running(epochs(1)));
+  CHECK(events.count(Event::Kind::warning) == 1);
+}
+
+TEST_CASE("divergence: saved before it went back", "[divergence]") {
+  const auto disk = test::new_disk();
+  const std::size_t sample = sample_of_batch(6);
+  {
+    FragileRun run(watchful(disk), {sample});
+    run.manager.resume();
+    REQUIRE_FALSE(run.train(1, 8));
+    static_cast<void>(run.manager.save());
+  }
+  FragileRun run(watchful(disk), {sample});
+  CHECK(run.manager.resume().checkpoint->step == 8);
+  CHECK_FALSE(run.manager.epoch_done());
+  CHECK(run.manager.running(epochs(1)));
+  CHECK(run.manager.progress().step == 5);
+  REQUIRE(run.train(1));
+  CHECK(run.manager.divergences().size() == 1);
+  CHECK(std::isfinite(run.weight));
+}
+
+TEST_CASE("divergence: running() asked in the loop's body", "[divergence]") {
+  const auto disk = test::new_disk();
+  FragileRun run(watchful(disk), {sample_of_batch(6)});
+  run.manager.resume();
+  int ended = 0;
+  while (run.manager.running(epochs(2))) {
+    for (const auto& batch : run.loader) {
+      const bool bad = batch[0] == sample_of_batch(6);
+      run.weight += bad ? run.spoiled : 1;
+      run.manager.step({{"loss", std::isnan(run.weight) ? run.spoiled : 1}});
+      if (!run.manager.running(epochs(2))) {
+        break;
+      }
+    }
+    if (run.manager.epoch_done()) {
+      run.manager.end_epoch();
+      ++ended;
+    }
+  }
+  CHECK(ended == 2);
+  CHECK(run.manager.progress().step >= 12);
+  CHECK(std::isfinite(run.weight));
+}
+
 TEST_CASE("divergence: what could not be saved is done again", "[divergence]") {
   // Two spoiled batches; what follows the first one fails to be saved, so the
   // second one goes back to before both.
@@ -629,6 +718,12 @@ TEST_CASE("divergence: options are checked before the run", "[divergence]") {
           DivergenceOptions().learning_rate_factor(0.5)));
   CHECK(test::code_of([&] { run.manager.resume(); }) == "invalid_argument");
   CHECK_FALSE(disk->exists(test::kRoot));
+  KeepBest rule;
+  rule.metric = "loss";
+  rule.not_finite = Unranked::raise;
+  CHECK(test::code_of([&] {
+          static_cast<void>(watchful(disk).keep_best(rule).resolve());
+        }) == "invalid_argument");
 }
 
 TEST_CASE("divergence: a metric that never comes is said", "[divergence]") {

@@ -154,6 +154,26 @@ TEST_CASE("divergence: goes on from what was remembered", "[divergence]") {
   CHECK(small.memory().normal.back() == large.memory().normal.back());
 }
 
+TEST_CASE("divergence: another band after a resume", "[divergence]") {
+  const DivergenceDetector narrow =
+      detector_fed(DivergenceOptions().band(3), values_around(2, 1, 128));
+  for (const double width : {30.0, kInfinity}) {
+    DivergenceDetector wide(DivergenceOptions().band(width));
+    wide.recall(narrow.memory());
+    CHECK(wide.memory().limit > 2 * narrow.memory().limit);
+    CHECK(wide.add(1.5 * narrow.memory().limit));
+  }
+}
+
+TEST_CASE("divergence: a loss that is mostly 0", "[divergence]") {
+  std::vector<double> values(128, 0.0);
+  DivergenceDetector detector = detector_fed(DivergenceOptions(), values);
+  CHECK(detector.add(0.1)); // nothing is known of what is usual
+  values[7] = 0.5;
+  detector = detector_fed(DivergenceOptions().band(10), values);
+  CHECK(detector.memory().limit == 5);
+}
+
 TEST_CASE("divergence: options that make no sense", "[divergence]") {
   const auto refused = [](const DivergenceOptions& options) {
     try {

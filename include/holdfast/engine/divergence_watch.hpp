@@ -12,6 +12,10 @@
 
 namespace holdfast {
 
+/// Places as a value, and back: `{"data": [epoch, position]}`.
+[[nodiscard]] Value to_value(const std::vector<SourcePlace>& places);
+[[nodiscard]] std::vector<SourcePlace> source_places_from(const Value& value);
+
 /// Follows one metric through the steps of a run, and knows up to which step
 /// the run is known to be good: a step's loss is that of the weights before it,
 /// so a normal one vouches for the step before.
@@ -30,6 +34,12 @@ class DivergenceWatch {
   }
   /// `step` was counted. Nothing where it did not report the metric.
   void add(std::int64_t step, const Metrics& metrics);
+
+  /// The run has gone back to `step`, which a later one had vouched for.
+  void goes_on_from(std::int64_t step, const DataSources& sources) {
+    good_step_ = step;
+    sources.places(good_places_);
+  }
 
   /// True if the metric was ever reported, in this life.
   [[nodiscard]] bool has_seen_any() const noexcept {

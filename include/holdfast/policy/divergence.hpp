@@ -99,8 +99,10 @@ inline constexpr std::size_t kFewestForBand = 32;
 /// the median plus `band` times the spread: 1.4826 times the median absolute
 /// deviation, which for normally distributed values is their standard deviation
 /// (F. R. Hampel, "The influence curve and its role in robust estimation", JASA
-/// 69, 1974), or a hundredth of the median where that is more. Bad values never
-/// widen the band. It is computed anew with every 32nd normal value.
+/// 69, 1974), or a hundredth of the median where that is more. Where both are 0
+/// it is what lies between the median and the largest value, and there is no
+/// band if that is 0, too. Bad values never widen the band. It is computed anew
+/// with every 32nd normal value.
 class DivergenceDetector {
  public:
   /// All that it remembers; what a checkpoint holds.
@@ -108,13 +110,16 @@ class DivergenceDetector {
     std::vector<double> normal; ///< The last `window` ones, the newest last.
     std::size_t since_limit = 0; ///< Normal ones since the limit was computed.
     double limit = std::numeric_limits<double>::infinity();
+    double band = std::numeric_limits<double>::infinity(); ///< Of the limit.
     std::size_t bad = 0; ///< In a row, up to now.
   };
 
   explicit DivergenceDetector(const DivergenceOptions& options)
       : band_(options.band()),
         patience_(options.patience()),
-        window_(options.window()) {}
+        window_(options.window()) {
+    memory_.band = band_;
+  }
 
   /// False if `value` is bad.
   bool add(double value);
@@ -128,14 +133,16 @@ class DivergenceDetector {
   }
 
   [[nodiscard]] Memory memory() const;
-  /// Goes on from what another one remembered, which may have had a larger
-  /// window.
+  /// Goes on from what another one remembered, which may have had another
+  /// window and another band.
   void recall(Memory memory);
 
  private:
   double band_;
   std::size_t patience_;
   std::size_t window_;
+  [[nodiscard]] double limit() const;
+
   Memory memory_; ///< With up to `window_` older values: dropped together.
 };
 

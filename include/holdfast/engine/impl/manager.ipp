@@ -254,6 +254,9 @@ struct Manager::State final : LoopControl {
   void require_learning_rates();
   void see_divergence(const Metrics& metrics);
   void mark_last_good(std::vector<RetentionEntry>& entries) const;
+  void set_diverged();
+  void see_saved_divergence();
+  void warn_of_suspicion();
   void go_back();
   void warn_of_no_metric();
 
@@ -468,7 +471,7 @@ HOLDFAST_INLINE bool Manager::running(Steps goal) {
 
 HOLDFAST_INLINE bool Manager::epoch_done() const {
   state_->require_resumed();
-  if (state_->rolled_back || state_->diverged) {
+  if (state_->rolled_back || state_->range_left || state_->diverged) {
     return false;
   }
   if (!state_->stopping()) {

@@ -47,20 +47,50 @@ HOLDFAST_INLINE void Manager::State::see_divergence(const Metrics& metrics) {
   if (!divergence->has_diverged()) {
     return;
   }
-  DivergenceRecord record = divergence->record();
-  const std::string text = describe_divergence(record);
+  const DivergenceRecord record = divergence->record();
   if (recoveries.size() >= divergence->options().max_rollbacks()) {
-    emit(Event::Kind::diverged, "", text);
+    emit(Event::Kind::diverged, "", describe_divergence(record));
     detail::throw_diverged(
         directory,
         record,
         "the run has diverged, and has gone back as often as it may");
   }
+  set_diverged();
+}
+
+/// From here on running() goes back.
+HOLDFAST_INLINE void Manager::State::set_diverged() {
+  const DivergenceOptions& options = divergence->options();
   diverged.emplace();
-  diverged->record = std::move(record);
+  diverged->record = divergence->record();
+  diverged->record.skipped_batches = options.skip_batches();
+  diverged->record.learning_rate_factor = options.learning_rate_factor();
   diverged->from = divergence->good_places();
   sources.places(diverged->to);
-  emit(Event::Kind::diverged, "", text + ", goes back");
+  emit(
+      Event::Kind::diverged,
+      "",
+      describe_divergence(diverged->record) + ", goes back");
+}
+
+/// A checkpoint that was saved between the step that showed it and running().
+HOLDFAST_INLINE void Manager::State::see_saved_divergence() {
+  if (divergence && divergence->has_diverged() &&
+      recoveries.size() < divergence->options().max_rollbacks()) {
+    set_diverged();
+  }
+}
+
+/// The goal may come before it is known.
+HOLDFAST_INLINE void Manager::State::warn_of_suspicion() {
+  if (!divergence || !divergence->suspects()) {
+    return;
+  }
+  emit(
+      Event::Kind::warning,
+      "",
+      describe_divergence(divergence->record()) +
+          ": the run ends before it is known whether it has diverged");
 }
 
 HOLDFAST_INLINE void Manager::State::warn_of_no_metric() {
@@ -122,12 +152,11 @@ HOLDFAST_INLINE void Manager::State::go_back() {
   });
   rolled_back = false;
   all.back().record.back_to = progress.step;
+  divergence->goes_on_from(progress.step, sources);
   for (std::size_t i = recoveries.size(); i < all.size(); ++i) {
-    const DivergenceOptions& options = divergence->options();
     DivergenceRecord& record = all[i].record;
     record.skipped_batches =
-        options.skip_batches() && sources.skip(all[i].from, all[i].to);
-    record.learning_rate_factor = options.learning_rate_factor();
+        record.skipped_batches && sources.skip(all[i].from, all[i].to);
     if (record.learning_rate_factor != 1) {
       for (const NamedPart& named_part : parts.all()) {
         named_part.part->scale_learning_rates(record.learning_rate_factor);

@@ -14,9 +14,11 @@ struct EngineState {
   TriggerPoint last_save;
   double save_seconds = 0;
   std::optional<DivergenceWatch> divergence;
+  std::vector<Recovery> recoveries;
 
   EngineState(
       const Values& values,
+      const std::vector<DivergenceRecord>& divergences,
       const std::optional<DivergenceOptions>& watched) {
     means.load(at(values, "means"));
     const Values& point = at(values, "last_save").object("last_save");
@@ -39,6 +41,19 @@ struct EngineState {
         divergence->load(saved->second);
       }
     }
+    for (const DivergenceRecord& record : divergences) {
+      recoveries.push_back(Recovery{record, {}, {}});
+    }
+    const auto recovered = values.find("recoveries");
+    if (recovered != values.end()) {
+      const Value::Array& all = recovered->second.array("recoveries");
+      for (std::size_t i = 0; i < std::min(all.size(), recoveries.size());
+           ++i) {
+        const Values& places = all[i].object("recoveries");
+        recoveries[i].from = source_places_from(at(places, "from"));
+        recoveries[i].to = source_places_from(at(places, "to"));
+      }
+    }
     const auto probed = values.find("probe");
     if (probed != values.end()) {
       probe = probed->second;
@@ -51,7 +66,10 @@ HOLDFAST_INLINE EngineState engine_state(
     const Found& found,
     const Settings& settings) {
   try {
-    return EngineState(found.restore.engine(), settings.divergence);
+    return EngineState(
+        found.restore.engine(),
+        found.manifest.divergences,
+        settings.divergence);
   } catch (const Error& error) {
     throw error.at(root.path() + "/" + found.name.name);
   }
@@ -159,7 +177,8 @@ HOLDFAST_INLINE void Manager::State::require_same_run(
     const Found& found) const {
   const std::string& name = found.manifest.run_name;
   if (settings.run_name.empty() || name.empty() || name == settings.run_name ||
-      settings.other_run == OtherRun::adopt) {
+      settings.other_run == OtherRun::adopt ||
+      found.manifest.run_id == run_id) { // it was adopted before
     return;
   }
   ErrorDetails details;
@@ -192,10 +211,7 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
   watch = std::move(engine.watch);
   divergence = std::move(engine.divergence);
   diverged.reset();
-  recoveries.clear();
-  for (const DivergenceRecord& record : manifest.divergences) {
-    recoveries.push_back(Recovery{record, {}, {}});
-  }
+  recoveries = std::move(engine.recoveries);
   last_save = engine.last_save;
   save_seconds = engine.save_seconds;
   progress = manifest.progress;
@@ -221,6 +237,7 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
   history->mark_valid(manifest.sequence);
   history->set_resumed_from(manifest.sequence);
   quarantine(result);
+  see_saved_divergence();
 
   ResumeReport report = new_report();
   random_at_begin.emplace(parts);

@@ -115,7 +115,7 @@ HOLDFAST_INLINE RetentionPlan Manager::State::plan() {
   next.epoch = progress.epoch;
   next.wall_time = now_seconds;
   next.bytes = entries.empty() ? 0 : entries.back().bytes;
-  next.valid = true;
+  next.valid = !(divergence && divergence->suspects());
   entries.push_back(std::move(next));
   std::vector<RetentionDecision> after =
       plan_retention(entries, now_seconds, settings.retention);

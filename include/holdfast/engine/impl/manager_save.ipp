@@ -19,6 +19,16 @@ HOLDFAST_INLINE Values Manager::State::engine_values(Value probed) const {
   if (divergence) {
     values["divergence"] = divergence->to_value();
   }
+  Value::Array recovered;
+  for (const Recovery& recovery : recoveries) {
+    Values places;
+    places["from"] = to_value(recovery.from);
+    places["to"] = to_value(recovery.to);
+    recovered.emplace_back(std::move(places));
+  }
+  if (!recovered.empty()) {
+    values["recoveries"] = std::move(recovered);
+  }
   if (probed.kind() != Value::Kind::null) {
     values["probe"] = std::move(probed);
   }
@@ -299,6 +309,9 @@ HOLDFAST_INLINE bool Manager::State::ask_running() {
     std::rethrow_exception(last_error);
   }
   tell_interruption();
+  if (!told_to_stop) {
+    warn_of_suspicion();
+  }
   if (interrupter != nullptr && interruption.empty() && is_saved()) {
     interrupter->run_is_over();
   }

@@ -199,6 +199,15 @@ HOLDFAST_INLINE Settings Options::resolve() const {
     rules.last = 3;
   }
   validate(rules);
+  for (const KeepBest& rule : rules.best) {
+    if (settings.divergence && rule.metric == settings.divergence->metric() &&
+        rule.not_finite == Unranked::raise) {
+      throw_invalid_argument(
+          "rollback_on_divergence",
+          "a keep_best rule refuses the values that it goes back for",
+          rule.metric);
+    }
+  }
   const auto level = settings.compression.zstd_level;
   if (level && (*level < 1 || *level > 19)) {
     throw_invalid_argument(

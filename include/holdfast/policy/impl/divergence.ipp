@@ -29,12 +29,17 @@ HOLDFAST_INLINE double divergence_limit(
   constexpr double kDeviation = 1.4826;
   constexpr double kLeastSpread = 0.01; // of the median
   const double median = median_of(values);
+  const double above = *std::max_element(values.begin(), values.end()) - median;
   for (double& value : values) {
     value = std::abs(value - median);
   }
-  const double spread =
+  double spread =
       std::max(kDeviation * median_of(values), kLeastSpread * std::abs(median));
-  return median + band * spread;
+  if (spread == 0) {
+    spread = above;
+  }
+  return spread == 0 ? std::numeric_limits<double>::infinity()
+                     : median + band * spread;
 }
 
 } // namespace detail
@@ -79,9 +84,9 @@ HOLDFAST_INLINE bool DivergenceDetector::add(double value) {
   }
   memory_.normal.push_back(value);
   ++memory_.since_limit;
-  if (std::isfinite(band_) && memory_.normal.size() >= kFewestForBand &&
+  if (memory_.normal.size() >= kFewestForBand &&
       memory_.since_limit >= kRefresh) {
-    memory_.limit = detail::divergence_limit(memory().normal, band_);
+    memory_.limit = limit();
     memory_.since_limit = 0;
   }
   return true;
@@ -97,9 +102,19 @@ HOLDFAST_INLINE DivergenceDetector::Memory DivergenceDetector::memory() const {
   return memory;
 }
 
+HOLDFAST_INLINE double DivergenceDetector::limit() const {
+  return !std::isfinite(band_) || memory_.normal.size() < kFewestForBand
+      ? std::numeric_limits<double>::infinity()
+      : detail::divergence_limit(memory().normal, band_);
+}
+
 HOLDFAST_INLINE void DivergenceDetector::recall(Memory memory) {
   memory_ = std::move(memory);
   memory_ = this->memory();
+  if (memory_.band != band_) {
+    memory_.band = band_;
+    memory_.limit = limit();
+  }
 }
 
 } // namespace holdfast
