@@ -172,7 +172,7 @@ Options watchful(const std::shared_ptr<FileSystem>& disk, int every = 1) {
 
 TEST_CASE("divergence: a poisoned batch is passed by", "[divergence]") {
   const std::size_t sample = sample_of_batch(6);
-  for (const std::size_t workers : {0, 2}) {
+  for (const std::size_t workers : {0U, 2U}) {
     const auto disk = test::new_disk();
     test::Events events;
     FragileRun run(

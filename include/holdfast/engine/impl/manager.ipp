@@ -24,7 +24,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <utility>
 
 namespace holdfast {
@@ -41,14 +40,14 @@ HOLDFAST_INLINE void require_names(const Metrics& metrics) {
   }
 }
 
-} // namespace detail
-
 /// One time that a run went back by itself, and the data that did it.
 struct Recovery {
   DivergenceRecord record;
   std::vector<SourcePlace> from;
   std::vector<SourcePlace> to;
 };
+
+} // namespace detail
 
 /// The manager's insides. Attached loaders hold a reference to it.
 struct Manager::State final : LoopControl {
@@ -88,8 +87,8 @@ struct Manager::State final : LoopControl {
   RunningMeans means;
   MetricWatch watch;
   std::optional<DivergenceWatch> divergence;
-  std::optional<Recovery> diverged; ///< And running() not asked since.
-  std::vector<Recovery> recoveries; ///< All of this run, in order.
+  std::optional<detail::Recovery> diverged; ///< And running() not asked since.
+  std::vector<detail::Recovery> recoveries; ///< All of this run, in order.
   bool told_no_metric = false; ///< That the one that is followed never comes.
   TriggerPoint last_save;
   Progress last_saved; ///< Where the newest checkpoint stands.
@@ -169,11 +168,6 @@ struct Manager::State final : LoopControl {
     }
   }
 
-  /// Refused before anything is counted: what the rules for the best refuse.
-  void require_ranked(const Metrics& metrics, bool epoch_ends) const;
-  /// `other_run` for a checkpoint that belongs to another one.
-  void require_same_run(const Found& found) const;
-
   void require_owner() const {
     if (fork_generation() != fork) {
       throw Error(
@@ -230,6 +224,7 @@ struct Manager::State final : LoopControl {
   ResumeReport go_on();
   ResumeReport begin_fresh();
   ResumeReport begin_at(SearchResult result, const Catalog& catalog);
+  void require_same_run(const Found& found) const;
   void quarantine(SearchResult& result);
   [[nodiscard]] ResumeReport new_report() const;
 
@@ -295,6 +290,7 @@ struct Manager::State final : LoopControl {
         progress.epoch == last_saved.epoch;
   }
   [[nodiscard]] bool ask_running();
+  void require_ranked(const Metrics& metrics, bool epoch_ends) const;
   [[nodiscard]] std::vector<std::string> new_bests(const Metrics& metrics);
   [[nodiscard]] std::optional<double> best_value(
       const std::string& metric) const;
@@ -311,25 +307,6 @@ struct Manager::State final : LoopControl {
   [[nodiscard]] RetentionPlan plan();
   [[nodiscard]] std::vector<CheckpointInfo> prune();
 };
-
-HOLDFAST_INLINE void Manager::State::require_ranked(
-    const Metrics& metrics,
-    bool epoch_ends) const {
-  for (const KeepBest& rule : settings.retention.best) {
-    const auto metric = metrics.values().find(rule.metric);
-    const bool missing = metric == metrics.values().end();
-    const bool refused = missing
-        ? epoch_ends && rule.missing == Unranked::raise
-        : rule.not_finite == Unranked::raise && !std::isfinite(metric->second);
-    if (refused) {
-      ErrorDetails details;
-      details.name = rule.metric;
-      details.message = "a metric that no checkpoint can be the best by";
-      details.found = missing ? "none" : format_number(metric->second);
-      throw Error(ErrorCode::bad_metric, std::move(details));
-    }
-  }
-}
 
 HOLDFAST_INLINE Manager::Manager(std::string directory, Options options)
     : state_(new State(*this, std::move(directory), options)) {
@@ -509,7 +486,7 @@ HOLDFAST_INLINE double Manager::epoch_mean(const std::string& metric) const {
 HOLDFAST_INLINE std::vector<DivergenceRecord> Manager::divergences() const {
   state_->require_resumed();
   std::vector<DivergenceRecord> records;
-  for (const Recovery& recovery : state_->recoveries) {
+  for (const detail::Recovery& recovery : state_->recoveries) {
     records.push_back(recovery.record);
   }
   return records;

@@ -137,7 +137,7 @@ HOLDFAST_INLINE void Manager::State::go_back() {
   }
   // What the checkpoint does not know of yet has to be done again: it may be
   // older than what followed a former time.
-  std::vector<Recovery> all = recoveries;
+  std::vector<detail::Recovery> all = recoveries;
   all.push_back(*diverged);
   roll_back([&](const Catalog&) {
     SearchResult result =

@@ -173,6 +173,7 @@ HOLDFAST_INLINE ResumeReport Manager::State::begin_fresh() {
   return report;
 }
 
+/// `other_run` for a checkpoint that belongs to another one.
 HOLDFAST_INLINE void Manager::State::require_same_run(
     const Found& found) const {
   const std::string& name = found.manifest.run_name;
@@ -211,6 +212,7 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
   watch = std::move(engine.watch);
   divergence = std::move(engine.divergence);
   diverged.reset();
+  left_out.clear();
   recoveries = std::move(engine.recoveries);
   last_save = engine.last_save;
   save_seconds = engine.save_seconds;

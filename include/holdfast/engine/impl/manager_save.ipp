@@ -3,6 +3,9 @@
 #include <holdfast/engine/impl/manager.ipp>
 
 #include <holdfast/base/scope_exit.hpp>
+#include <holdfast/base/text.hpp>
+
+#include <cmath>
 
 namespace holdfast {
 
@@ -20,7 +23,7 @@ HOLDFAST_INLINE Values Manager::State::engine_values(Value probed) const {
     values["divergence"] = divergence->to_value();
   }
   Value::Array recovered;
-  for (const Recovery& recovery : recoveries) {
+  for (const detail::Recovery& recovery : recoveries) {
     Values places;
     places["from"] = to_value(recovery.from);
     places["to"] = to_value(recovery.to);
@@ -52,7 +55,7 @@ HOLDFAST_INLINE Manifest Manager::State::manifest(
   manifest.reasons = std::move(reasons);
   manifest.exact = !sources.ahead();
   manifest.suspect = divergence && divergence->suspects();
-  for (const Recovery& recovery : recoveries) {
+  for (const detail::Recovery& recovery : recoveries) {
     manifest.divergences.push_back(recovery.record);
   }
   manifest.environment = record_environment();
@@ -167,6 +170,26 @@ HOLDFAST_INLINE void Manager::State::learn_bests() {
     }
   }
   best_known = true;
+}
+
+/// What the rules for the best refuse is refused before anything is counted.
+HOLDFAST_INLINE void Manager::State::require_ranked(
+    const Metrics& metrics,
+    bool epoch_ends) const {
+  for (const KeepBest& rule : settings.retention.best) {
+    const auto metric = metrics.values().find(rule.metric);
+    const bool missing = metric == metrics.values().end();
+    const bool refused = missing
+        ? epoch_ends && rule.missing == Unranked::raise
+        : rule.not_finite == Unranked::raise && !std::isfinite(metric->second);
+    if (refused) {
+      ErrorDetails details;
+      details.name = rule.metric;
+      details.message = "a metric that no checkpoint can be the best by";
+      details.found = missing ? "none" : format_number(metric->second);
+      throw Error(ErrorCode::bad_metric, std::move(details));
+    }
+  }
 }
 
 HOLDFAST_INLINE std::vector<std::string> Manager::State::new_bests(
