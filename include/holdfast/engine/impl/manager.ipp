@@ -40,6 +40,10 @@ HOLDFAST_INLINE void require_names(const Metrics& metrics) {
   }
 }
 
+HOLDFAST_INLINE CheckpointName name_of(const CheckpointInfo& info) {
+  return CheckpointName{info.sequence, info.step, info.name};
+}
+
 /// One time that a run went back by itself, and the data that did it.
 struct Recovery {
   DivergenceRecord record;

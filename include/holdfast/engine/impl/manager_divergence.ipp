@@ -1,7 +1,6 @@
 #pragma once
 
 #include <holdfast/engine/impl/manager_lines.ipp>
-#include <holdfast/engine/impl/manager_retention.ipp>
 
 #include <holdfast/base/text.hpp>
 

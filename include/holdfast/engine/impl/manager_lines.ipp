@@ -216,7 +216,7 @@ HOLDFAST_INLINE ResumeReport Manager::rollback(std::size_t count) {
   }
   std::vector<CheckpointName> candidates;
   for (std::size_t i = infos.size() - count + 1; i-- > 0;) {
-    candidates.push_back({infos[i].sequence, infos[i].step, infos[i].name});
+    candidates.push_back(detail::name_of(infos[i]));
   }
   State& state = *state_;
   return state.tell_rollback(state.roll_back([&](const Catalog&) {

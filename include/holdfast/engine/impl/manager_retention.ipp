@@ -8,10 +8,6 @@ namespace holdfast {
 
 namespace detail {
 
-HOLDFAST_INLINE CheckpointName name_of(const CheckpointInfo& info) {
-  return CheckpointName{info.sequence, info.step, info.name};
-}
-
 /// One that cannot be looked at stays, and must not keep all others.
 HOLDFAST_INLINE Hold hold_on(Writer& writer, const CheckpointName& name) {
   try {
