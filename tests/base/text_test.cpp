@@ -179,6 +179,21 @@ TEST_CASE("text: names are short and plain", "[base]") {
   }
 }
 
+TEST_CASE("text: a first line is fit to be quoted", "[base]") {
+  CHECK(first_line("") == "");
+  CHECK(first_line("short") == "short");
+  CHECK(first_line("one\ntwo") == "one...");
+  CHECK(first_line("one\n") == "one...");
+  CHECK(first_line("a\tb\x7f\x01") == "a?b??");
+  CHECK(first_line("caf\xc3\xa9 \xff\xc3") == "caf\xc3\xa9 ??");
+  CHECK(first_line(std::string(200, 'x')) == std::string(200, 'x'));
+  CHECK(first_line(std::string(201, 'x')) == std::string(200, 'x') + "...");
+  // Never half of a character.
+  const std::string cut = first_line(std::string(199, 'x') + "\xc3\xa9");
+  CHECK(cut == std::string(199, 'x') + "...");
+  CHECK(is_utf8(cut));
+}
+
 TEST_CASE("text: sizes are rounded to tenths of decimal units", "[base]") {
   CHECK(format_bytes(0) == "0 bytes");
   CHECK(format_bytes(1) == "1 byte");

@@ -958,6 +958,109 @@ TEST_CASE("checkpoint manager: saving moves no generator") {
   CHECK(at::equal(at::randn({8}), expected));
 }
 
+namespace {
+
+/// Where in a step an exception comes.
+enum class Failing { nowhere, fetch, forward, backward, update };
+
+/// Twelve steps of plain SGD, which writes past the tensors' version counters.
+void train_with_run(
+    CheckpointManager<Network, optim::SGD>& checkpoints,
+    Network& model,
+    optim::SGD& optimizer,
+    Failing failing,
+    std::int64_t failing_step) {
+  const auto fail_here = [&](Failing here) {
+    if (here == failing && checkpoints.progress().step + 1 == failing_step) {
+      TORCH_CHECK(false, "out of memory");
+    }
+  };
+  checkpoints.run([&] {
+    while (checkpoints.running(steps(12))) {
+      fail_here(Failing::fetch);
+      const at::Tensor x = at::randn({6, 4});
+      optimizer.zero_grad();
+      const at::Tensor y = model->forward(x, true);
+      fail_here(Failing::forward);
+      y.square().mean().backward();
+      fail_here(Failing::backward);
+      if (failing == Failing::update) {
+        at::Tensor first = model->parameters().front();
+        first.data().add_(first.grad(), -0.1);
+        fail_here(Failing::update);
+        first.data().add_(first.grad(), 0.1);
+      }
+      optimizer.step();
+      checkpoints.step();
+    }
+  });
+}
+
+/// The newest step, and all state after the goal.
+std::pair<std::int64_t, Snapshot> trained_with_run(
+    const std::string& directory,
+    Failing failing,
+    std::int64_t failing_step,
+    std::uint64_t memory) {
+  seed_everything(3);
+  Network model;
+  optim::SGD optimizer(model->parameters(), optim::SGDOptions(0.1));
+  CheckpointManager checkpoints{
+      directory,
+      quiet().save_every(steps(8)).exception_overhead(1, memory),
+      model,
+      optimizer};
+  const std::int64_t resumed_at = [&] {
+    checkpoints.resume();
+    return checkpoints.progress().step;
+  }();
+  if (failing == Failing::nowhere) {
+    train_with_run(checkpoints, model, optimizer, failing, failing_step);
+  } else {
+    CHECK_THROWS_AS(
+        train_with_run(checkpoints, model, optimizer, failing, failing_step),
+        c10::Error);
+  }
+  Parts parts;
+  add(parts, "model", model);
+  add(parts, "optimizer", optimizer);
+  parts.emplace_back("rng", make_default_generators());
+  return {resumed_at, test::capture(parts)};
+}
+
+} // namespace
+
+TEST_CASE("checkpoint manager: an exception costs no step") {
+  const OneThread one_thread;
+  TemporaryDirectory directory;
+  const auto whole =
+      trained_with_run(directory.path() + "/whole", Failing::nowhere, -1, 0);
+  struct Case {
+    Failing failing;
+    std::uint64_t memory;
+    bool saved;
+  };
+  // What forward has changed, running statistics, is small.
+  const std::uint64_t statistics = 256;
+  const std::uint64_t everything = 1 << 20;
+  const std::vector<Case> cases = {
+      {Failing::fetch, 0, true},
+      {Failing::forward, 0, false},
+      {Failing::forward, statistics, true},
+      {Failing::backward, statistics, true},
+      {Failing::update, statistics, false},
+      {Failing::update, everything, true}};
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    CAPTURE(i);
+    const std::string run = directory.path() + "/" + std::to_string(i);
+    static_cast<void>(
+        trained_with_run(run, cases[i].failing, 6, cases[i].memory));
+    const auto rest = trained_with_run(run, Failing::nowhere, -1, 0);
+    CHECK(rest.first == (cases[i].saved ? 5 : 0));
+    CHECK(difference(rest.second, whole.second).empty());
+  }
+}
+
 TEST_CASE("checkpoint manager: a run on a GPU goes on there", "[cuda]") {
   const TemporaryDirectory directory;
   const at::Device cuda("cuda:0");

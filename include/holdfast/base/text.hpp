@@ -22,6 +22,11 @@ namespace holdfast {
 
 [[nodiscard]] bool is_utf8(std::string_view text) noexcept;
 
+/// The first line of a text from elsewhere, at most 200 bytes of it, fit to be
+/// quoted in one of our own: '?' stands for what is not UTF-8 and for control
+/// characters, "..." for what was left out.
+[[nodiscard]] std::string first_line(std::string_view text);
+
 /// Decimal digits only, no sign, no blank; independent of the locale. Nothing
 /// for an empty text, another character, or a number beyond 2^64 - 1.
 [[nodiscard]] std::optional<std::uint64_t> parse_decimal(

@@ -146,6 +146,33 @@ class Manager {
   /// fetched but not stepped, it saves the last position and is not exact.
   SaveHandle save(const Metrics& metrics = {});
 
+  /// Calls `loop`, which holds the whole training loop or a piece of it, and
+  /// returns what it returns. What it throws goes on, but first the last safe
+  /// point is saved, where its state can still be had: bit by bit as it was
+  /// there, and never an update that was cut short. Values, random state and
+  /// small tensors are remembered; large ones must not have changed since. So
+  /// an exception from fetching data, a forward pass, a gradient or a
+  /// validation costs no step.
+  ///
+  ///     checkpoints.run([&] {
+  ///       while (checkpoints.running(holdfast::epochs(20))) { ... }
+  ///     });
+  ///
+  /// For this all parts are read at the safe points, as often as
+  /// `Options::exception_overhead` allows; an event says whether it was saved,
+  /// or why not. Parts must still be there when an exception
+  /// leaves `loop`. `invalid_argument` inside of another `run()`.
+  template <class Loop>
+  decltype(auto) run(Loop&& loop) {
+    const Run run(*this);
+    try {
+      return std::forward<Loop>(loop)();
+    } catch (...) {
+      run.save_safe_point();
+      throw;
+    }
+  }
+
   /// False when the goal is reached or a stop was requested. The goal also ends
   /// the ranges of attached loaders, and reaching it is a reason to save.
   /// Before it says false, what was trained last is saved; where that fails, it
@@ -215,6 +242,20 @@ class Manager {
   void set_environment(std::function<Environment()> environment);
 
  private:
+  /// From the begin to the end of a run().
+  class Run {
+   public:
+    explicit Run(Manager& manager);
+    ~Run();
+    Run(const Run&) = delete;
+    Run& operator=(const Run&) = delete;
+    /// In the handler of an exception.
+    void save_safe_point() const noexcept;
+
+   private:
+    Manager& manager_;
+  };
+
   struct State;
   detail::Owned<State> state_;
 };

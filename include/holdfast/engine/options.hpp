@@ -55,6 +55,8 @@ struct Settings {
   int max_save_failures = 0;
   NoSpace no_space = NoSpace::retry;
   double no_space_seconds = 600;
+  double exception_share = 0.02;
+  std::uint64_t exception_memory = std::uint64_t{16} << 20;
   std::optional<DivergenceOptions> divergence;
   std::string run_name; ///< Empty: none.
   OtherRun other_run = OtherRun::refuse;
@@ -144,6 +146,18 @@ class Options {
   Options& on_no_space(
       NoSpace action,
       std::chrono::duration<double> longest_wait = std::chrono::minutes(10));
+
+  /// What `Manager::run()` may take to be able to save when an exception leaves
+  /// the loop. It reads all parts once at a safe point, and not at the next
+  /// ones until that is within `share` of the time: where steps are long for
+  /// the size of the state, all are covered. 1: every safe point, 0: none.
+  ///
+  /// Of the smallest tensors, running statistics among them, it keeps copies,
+  /// up to `memory` bytes in all; these may change. With room for the whole
+  /// state the safe point can be saved whatever happens after it.
+  Options& exception_overhead(
+      double share,
+      std::uint64_t memory = std::uint64_t{16} << 20);
 
   /// Goes back by itself when the loss diverges: to the newest checkpoint from
   /// before, on a new line. What was consumed since the last good step is then

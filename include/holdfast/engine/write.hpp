@@ -16,6 +16,9 @@ namespace holdfast {
 /// its folder is a Hugging Face folder, "<part>/state.safetensors" for others.
 [[nodiscard]] std::string tensor_file(const CapturedPart& part);
 
+/// The digest of the row-major bytes that a checkpoint would hold of `tensor`.
+[[nodiscard]] Digest128 digest_of(const TensorOut& tensor);
+
 /// How the files of a checkpoint will look, before a byte of them is written.
 struct CheckpointPlan {
   std::vector<SafetensorsLayout> layouts; ///< Per part; empty without tensors.

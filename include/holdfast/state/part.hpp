@@ -26,6 +26,11 @@ struct TensorInfo {
   std::vector<std::string> aliases; ///< Other names of the same tensor.
 };
 
+inline bool operator==(const TensorInfo& a, const TensorInfo& b) {
+  return a.name == b.name && a.dtype == b.dtype && a.shape == b.shape &&
+      a.strides == b.strides && a.aliases == b.aliases;
+}
+
 /// The bytes of one captured tensor, row-major. Keeps its tensor alive, but
 /// does not copy it: the bytes are those of the moment at which they are read.
 class TensorSource {

@@ -164,6 +164,23 @@ HOLDFAST_INLINE bool is_utf8(std::string_view text) noexcept {
   return true;
 }
 
+HOLDFAST_INLINE std::string first_line(std::string_view text) {
+  constexpr std::size_t most = 200;
+  std::string line;
+  while (!text.empty() && text.front() != '\n') {
+    const std::size_t length = detail::utf8_sequence_length(text);
+    const auto first = static_cast<unsigned char>(text.front());
+    const bool printable = length > 0 && first >= 0x20 && first != 0x7f;
+    const std::size_t taken = length == 0 ? 1 : length;
+    if (line.size() + taken > most) {
+      break;
+    }
+    line += printable ? text.substr(0, length) : std::string_view("?");
+    text.remove_prefix(taken);
+  }
+  return text.empty() ? line : line + "...";
+}
+
 HOLDFAST_INLINE std::optional<std::uint64_t> parse_decimal(
     std::string_view text) noexcept {
   constexpr std::uint64_t most = std::numeric_limits<std::uint64_t>::max();

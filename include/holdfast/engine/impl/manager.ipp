@@ -15,6 +15,7 @@
 #include <holdfast/engine/running_means.hpp>
 #include <holdfast/engine/search.hpp>
 #include <holdfast/engine/space_report.hpp>
+#include <holdfast/engine/state_stamp.hpp>
 #include <holdfast/engine/write.hpp>
 #include <holdfast/policy/best.hpp>
 #include <holdfast/policy/trigger.hpp>
@@ -43,6 +44,14 @@ HOLDFAST_INLINE void require_names(const Metrics& metrics) {
 HOLDFAST_INLINE CheckpointName name_of(const CheckpointInfo& info) {
   return CheckpointName{info.sequence, info.step, info.name};
 }
+
+/// The state at a safe point, in case an exception leaves the loop before the
+/// next one.
+struct StampedSafePoint {
+  StateStamp state;
+  Progress progress;
+  Metrics metrics;
+};
 
 /// One time that a run went back by itself, and the data that did it.
 struct Recovery {
@@ -122,6 +131,10 @@ struct Manager::State final : LoopControl {
   bool rolled_back = false; ///< And running() has not been asked since.
   bool range_left = false; ///< By a rollback, and no other has begun since.
   bool spoiled = false; ///< Restored by a resume that failed all the same.
+  bool in_run = false; ///< The loop runs inside of run().
+  std::optional<detail::StampedSafePoint> stamped; ///< The last safe point.
+  TriggerPoint last_stamp;
+  double stamp_seconds = 0; ///< What the last one took; 0: unknown.
   /// After a resume, until the loop goes on: what it goes on with, whatever is
   /// drawn before.
   std::optional<RandomSnapshot> random_at_begin;
@@ -268,6 +281,11 @@ struct Manager::State final : LoopControl {
       const std::vector<std::string>& reasons);
   void warn_of_a_full_disk(std::uint64_t bytes);
 
+  // engine/impl/manager_exception.ipp
+  void stamp_safe_point(const Metrics& metrics);
+  void save_safe_point();
+  void save_stamped(const std::string& reason);
+
   // engine/impl/manager_probe.ipp
   [[nodiscard]] Value run_probe();
   [[nodiscard]] Value probe_at_save();
@@ -282,10 +300,18 @@ struct Manager::State final : LoopControl {
   [[nodiscard]] Values engine_values(Value probed) const;
   [[nodiscard]] Manifest manifest(
       const Metrics& metrics,
-      std::vector<std::string> reasons) const;
+      std::vector<std::string> reasons,
+      bool exact) const;
   [[nodiscard]] std::string save_text(
       const std::vector<std::string>& reasons) const;
   SaveHandle save(const Metrics& metrics, std::vector<std::string> reasons);
+  SaveHandle write(
+      const std::vector<CapturedPart>& captured,
+      Value probed,
+      const Metrics& metrics,
+      std::vector<std::string> reasons,
+      bool exact,
+      double began);
   [[nodiscard]] std::vector<std::string> due_at(const TriggerPoint& point);
   void save_if_due(const Metrics& metrics, bool goal_reached);
   /// Where the run stands is what the newest checkpoint holds.
@@ -396,6 +422,7 @@ HOLDFAST_INLINE void Manager::step(const Metrics& metrics) {
   state.see_stop_request();
   // A loop that goes on regardless is not saved at each of its steps.
   state.save_if_due(metrics, state.stopping() && !state.stop_saved);
+  state.stamp_safe_point(metrics);
   state.tell(SafePoint::Kind::step, metrics);
   state.tell_interruption();
 }
@@ -425,6 +452,7 @@ HOLDFAST_INLINE void Manager::end_epoch(const Metrics& metrics) {
   state.sources.start_epoch(state.progress.epoch);
   state.see_stop_request();
   state.save_if_due(metrics, state.goal_is_reached() || state.stopping());
+  state.stamp_safe_point(metrics);
   state.tell(SafePoint::Kind::epoch, metrics);
   state.tell_interruption();
 }
@@ -520,6 +548,7 @@ HOLDFAST_INLINE const std::string& Manager::directory() const noexcept {
 } // namespace holdfast
 
 #include <holdfast/engine/impl/manager_divergence.ipp>
+#include <holdfast/engine/impl/manager_exception.ipp>
 #include <holdfast/engine/impl/manager_interruption.ipp>
 #include <holdfast/engine/impl/manager_lines.ipp>
 #include <holdfast/engine/impl/manager_probe.ipp>

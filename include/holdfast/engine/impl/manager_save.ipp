@@ -40,7 +40,8 @@ HOLDFAST_INLINE Values Manager::State::engine_values(Value probed) const {
 
 HOLDFAST_INLINE Manifest Manager::State::manifest(
     const Metrics& metrics,
-    std::vector<std::string> reasons) const {
+    std::vector<std::string> reasons,
+    bool exact) const {
   Manifest manifest;
   manifest.id = random_id();
   manifest.run_id = run_id;
@@ -53,7 +54,7 @@ HOLDFAST_INLINE Manifest Manager::State::manifest(
   manifest.progress.elapsed_seconds = elapsed();
   manifest.metrics = metrics;
   manifest.reasons = std::move(reasons);
-  manifest.exact = !sources.ahead();
+  manifest.exact = exact;
   manifest.suspect = divergence && divergence->suspects();
   for (const detail::Recovery& recovery : recoveries) {
     manifest.divergences.push_back(recovery.record);
@@ -92,7 +93,23 @@ Manager::State::save(const Metrics& metrics, std::vector<std::string> reasons) {
     }
   });
   Value probed = probe_at_save();
-  const std::vector<CapturedPart> captured = capture(parts);
+  return write(
+      capture(parts),
+      std::move(probed),
+      metrics,
+      std::move(reasons),
+      !sources.ahead(),
+      began);
+}
+
+/// Saves what was captured. `began`: the save, on the monotonic clock.
+HOLDFAST_INLINE SaveHandle Manager::State::write(
+    const std::vector<CapturedPart>& captured,
+    Value probed,
+    const Metrics& metrics,
+    std::vector<std::string> reasons,
+    bool exact,
+    double began) {
   const CheckpointPlan plan = plan_checkpoint(captured);
   // Counts from the attempt on: a full disk is not met again at every step.
   last_save = now();
@@ -115,7 +132,7 @@ Manager::State::save(const Metrics& metrics, std::vector<std::string> reasons) {
         captured,
         plan,
         engine_values(std::move(probed)),
-        manifest(metrics, std::move(reasons)),
+        manifest(metrics, std::move(reasons), exact),
         settings.compression);
     name = committed.name;
     result->path = root->path() + "/" + name;

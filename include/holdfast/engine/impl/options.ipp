@@ -33,6 +33,20 @@ HOLDFAST_INLINE Options& Options::save_overhead(
   return *this;
 }
 
+HOLDFAST_INLINE Options& Options::exception_overhead(
+    double share,
+    std::uint64_t memory) {
+  if (!(share >= 0 && share <= 1)) {
+    throw_invalid_argument(
+        "exception_overhead",
+        "the share must be from 0 to 1",
+        format_number(share));
+  }
+  settings_.exception_share = share;
+  settings_.exception_memory = memory;
+  return *this;
+}
+
 HOLDFAST_INLINE Options& Options::save_when(
     std::string reason,
     std::function<bool(const TriggerPoint&)> is_due) {

@@ -26,13 +26,13 @@ HOLDFAST_INLINE SafetensorsLayout layout_of(const CapturedPart& part) {
   }
 }
 
-/// Writes one tensor's row-major bytes and returns their digest.
-HOLDFAST_INLINE Digest128 write_tensor(
-    ByteSink& sink,
+/// Hands out one tensor's row-major bytes, piece by piece.
+template <class Use>
+void each_piece(
     const TensorSource& source,
     std::uint64_t bytes,
-    Bytes& staging) {
-  Hasher hasher;
+    Bytes& staging,
+    Use&& use) {
   const std::byte* const data = source.data();
   for (std::uint64_t offset = 0; offset < bytes;) {
     const auto count = static_cast<std::size_t>(
@@ -45,10 +45,22 @@ HOLDFAST_INLINE Digest128 write_tensor(
       source.copy_out(offset, staging.data(), count);
       piece = ByteView(staging.data(), count);
     }
-    hasher.update(piece);
-    sink.write(piece);
+    use(piece);
     offset += count;
   }
+}
+
+/// Writes one tensor's bytes and returns their digest.
+HOLDFAST_INLINE Digest128 write_tensor(
+    ByteSink& sink,
+    const TensorSource& source,
+    std::uint64_t bytes,
+    Bytes& staging) {
+  Hasher hasher;
+  each_piece(source, bytes, staging, [&](ByteView piece) {
+    hasher.update(piece);
+    sink.write(piece);
+  });
   return hasher.digest();
 }
 
@@ -75,6 +87,17 @@ HOLDFAST_INLINE void write_tensors(
 }
 
 } // namespace detail
+
+HOLDFAST_INLINE Digest128 digest_of(const TensorOut& tensor) {
+  Hasher hasher;
+  Bytes staging;
+  detail::each_piece(
+      *tensor.source,
+      tensor_bytes(tensor.info.dtype, tensor.info.shape).value_or(0),
+      staging,
+      [&](ByteView piece) { hasher.update(piece); });
+  return hasher.digest();
+}
 
 HOLDFAST_INLINE std::string tensor_file(const CapturedPart& part) {
   return part.name +
