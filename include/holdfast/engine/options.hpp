@@ -50,6 +50,7 @@ struct Settings {
   std::optional<SaveOverhead> overhead;
   std::vector<SaveWhen> save_when;
   RetentionRules retention;
+  Deletion deletion = Deletion::in_background;
   Compression compression;
   double lock_wait_seconds = 0;
   int max_save_failures = 0;
@@ -125,6 +126,12 @@ class Options {
   /// takes (docs/policies.md). One more checkpoint than this has to fit on the
   /// disk, because nothing is removed before the next one is durable.
   Options& keep_at_most(std::uint64_t total_bytes);
+
+  /// Where the files of what retention and `prune()` remove are deleted.
+  /// Default: in the background. The name goes at once either way, a save waits
+  /// for what the one before it has removed, and the end of the manager for the
+  /// rest.
+  Options& deletion(Deletion deletion);
 
   /// Default: none.
   Options& compression(Compression compression);
@@ -203,7 +210,8 @@ class Options {
   Options& on_safe_point(SafePointHandler handler);
 
   /// For tests: where to write, and what time it is. `clock` must outlive the
-  /// manager.
+  /// manager. Where a file system is given, deletion is at once by default, so
+  /// that all happens in one order.
   Options& file_system(std::shared_ptr<FileSystem> file_system);
   Options& clock(Clock& clock);
 
@@ -217,6 +225,7 @@ class Options {
   bool handler_set_ = false;
   bool lock_wait_set_ = false;
   bool max_failures_set_ = false;
+  bool deletion_set_ = false;
 };
 
 } // namespace holdfast

@@ -22,8 +22,9 @@
 ///   in base/error.hpp (`not_found`, `no_space`, ...). Interrupted calls and
 ///   short transfers are finished inside; they never surface.
 /// - Nothing is durable before the sync that the contract names.
-/// - Objects may be used by one thread at a time; different objects by
-///   different threads. Destructors release and never report.
+/// - A directory may be used by several threads at once, other objects by one
+/// at
+///   a time. Destructors release and never report.
 namespace holdfast {
 
 enum class FileKind { file, directory, symlink, other };

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <holdfast/base/error.hpp>
-#include <holdfast/state/job_queue.hpp>
+#include <holdfast/base/job_queue.hpp>
 #include <holdfast/state/sample_cursor.hpp>
 #include <holdfast/state/sample_cursor_part.hpp>
 #include <holdfast/state/sample_order.hpp>

@@ -8,6 +8,7 @@
 #include <holdfast/store/line_file.hpp>
 #include <holdfast/store/lock.hpp>
 #include <holdfast/store/pin.hpp>
+#include <holdfast/store/trash.hpp>
 
 #include <cstdint>
 #include <functional>
@@ -37,7 +38,11 @@ class Writer {
   /// trash first, so that a writer that was only suspended gets ENOENT at its
   /// step 5. What cannot be swept stays for the next writer. `clock` must
   /// outlive this.
-  Writer(std::shared_ptr<Directory> root, Clock& clock, double wait_seconds);
+  Writer(
+      std::shared_ptr<Directory> root,
+      Clock& clock,
+      double wait_seconds,
+      Deletion deletion = Deletion::at_once);
   ~Writer();
 
   [[nodiscard]] Directory& root() noexcept;
@@ -79,12 +84,16 @@ class Writer {
   /// without an error.
   void quarantine(const CheckpointName& name, const std::string& reason);
 
-  /// Step 9 for one checkpoint: rename to `.trash-...`, sync the root, delete;
-  /// where the rename fails (EXDEV, full disk) the manifest is unlinked first
-  /// and its directory synced. Refuses (`locked`) one that is being read or
-  /// pinned. After another error it is whole, or no reader accepts the rest;
-  /// calling again goes on where the name is still there.
+  /// Step 9 for one checkpoint: rename to `.trash-...`, sync the root, give it
+  /// to the trash, which deletes it (`Deletion`); where the rename fails
+  /// (EXDEV, full disk) the manifest is unlinked first and its directory
+  /// synced. Refuses
+  /// (`locked`) one that is being read or pinned. After another error it is
+  /// whole, or no reader accepts the rest; calling again goes on where the name
+  /// is still there.
   void remove(const CheckpointName& name);
+  /// What was removed or swept until now.
+  [[nodiscard]] Trash& trash() noexcept;
 
   [[nodiscard]] Hold hold_on(const CheckpointName& name);
 

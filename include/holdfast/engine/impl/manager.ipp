@@ -330,6 +330,7 @@ struct Manager::State final : LoopControl {
   [[nodiscard]] std::vector<RetentionDecision> decide(
       const std::vector<CheckpointInfo>& infos);
   void retain();
+  void tell_deletion_failures() noexcept;
   [[nodiscard]] bool discard(
       const CheckpointName& name,
       const std::string& reason,

@@ -93,8 +93,8 @@ Manager::State::take(const std::function<ResumeReport()>& begin) {
     static_cast<void>(run_probe());
     require_learning_rates();
     root = settings.file_system->open_root(directory, Create::yes);
-    writer = detail::Owned<Writer>(
-        new Writer(root, *settings.clock, settings.lock_wait_seconds));
+    writer = detail::Owned<Writer>(new Writer(
+        root, *settings.clock, settings.lock_wait_seconds, settings.deletion));
     history = detail::Owned<History>(new History(*root));
     if (settings.event_log) {
       event_log = detail::Owned<EventLog>(new EventLog(root));
@@ -125,6 +125,10 @@ Manager::State::take(const std::function<ResumeReport()>& begin) {
 }
 
 HOLDFAST_INLINE void Manager::State::close() noexcept {
+  if (writer && fork_generation() == fork) {
+    writer->trash().finish();
+    tell_deletion_failures();
+  }
   end_heartbeat();
   sources.detach();
   heartbeat.reset();

@@ -69,6 +69,17 @@ HOLDFAST_INLINE void Manager::State::retain() {
   } catch (const std::exception& error) {
     emit(Event::Kind::warning, "", error.what());
   }
+  tell_deletion_failures();
+}
+
+/// What is deleted in the background fails some time after its removal.
+HOLDFAST_INLINE void Manager::State::tell_deletion_failures() noexcept {
+  try {
+    for (std::string& text : writer->trash().take_failures()) {
+      emit(Event::Kind::warning, "", std::move(text));
+    }
+  } catch (...) { // no memory to tell it with
+  }
 }
 
 /// True if it is gone. One that cannot be removed must not keep all others.
@@ -160,6 +171,7 @@ HOLDFAST_INLINE std::vector<CheckpointInfo> Manager::State::prune() {
       removed.push_back(std::move(*left.info));
     }
   }
+  tell_deletion_failures();
   return removed;
 }
 

@@ -119,6 +119,12 @@ HOLDFAST_INLINE Options& Options::compression(Compression compression) {
   return *this;
 }
 
+HOLDFAST_INLINE Options& Options::deletion(Deletion deletion) {
+  settings_.deletion = deletion;
+  deletion_set_ = true;
+  return *this;
+}
+
 HOLDFAST_INLINE Options& Options::lock_wait(
     std::chrono::duration<double> time) {
   settings_.lock_wait_seconds = time.count();
@@ -256,6 +262,9 @@ HOLDFAST_INLINE Settings Options::resolve() const {
   }
   if (!handler_set_) {
     settings.on_event = print_warnings;
+  }
+  if (!deletion_set_ && settings.file_system) {
+    settings.deletion = Deletion::at_once;
   }
   if (!settings.file_system) {
     settings.file_system = default_file_system();

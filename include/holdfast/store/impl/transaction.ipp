@@ -138,8 +138,10 @@ HOLDFAST_INLINE Transaction::Transaction(
     : state_(new State(writer)) {
   State& s = *state_;
   Directory& root = writer.root();
-  // Step 1: fence, space, claim.
+  // Step 1: fence, space, claim. What was removed must be gone by now, or there
+  // would be more on the disk than anybody counts on.
   writer.check_fence();
+  writer.trash().finish();
   detail::check_space(root, expected_bytes);
   try {
     s.sequence = writer.claim_number([&](std::uint64_t number) {

@@ -86,14 +86,17 @@ struct Writer::State {
   State(
       std::shared_ptr<Directory> directory,
       Clock& clock_used,
-      double wait_seconds)
+      double wait_seconds,
+      Deletion deletion)
       : root(std::move(directory)),
         clock(clock_used),
-        lock(WriterLock::acquire(*root, clock, wait_seconds)) {}
+        lock(WriterLock::acquire(*root, clock, wait_seconds)),
+        trash(root, deletion) {}
 
   std::shared_ptr<Directory> root;
   Clock& clock;
   WriterLock lock;
+  Trash trash; ///< Is done before the lock goes.
   std::uint64_t highest = 0; ///< Of all numbers seen, made or given out.
   bool lost = false;
 
@@ -144,16 +147,16 @@ struct Writer::State {
         } else if (parsed.kind == NameKind::trash) {
           doomed.push_back(entry.name);
         } else if (parsed.kind == NameKind::staging) {
-          const std::string trash = trash_name(parsed.sequence);
+          const std::string name = trash_name(parsed.sequence);
           try {
-            root->rename(entry.name, trash);
+            root->rename(entry.name, name);
           } catch (const Error&) {
-            if (!detail::renamed_all_the_same(*root, entry.name, trash)) {
+            if (!detail::renamed_all_the_same(*root, entry.name, name)) {
               detail::remove_manifest_first(*root, entry.name);
               continue;
             }
           }
-          doomed.push_back(trash);
+          doomed.push_back(name);
         }
       } catch (const Error&) { // The next writer tries again.
       }
@@ -163,10 +166,7 @@ struct Writer::State {
     }
     root->sync();
     for (const std::string& name : doomed) {
-      try {
-        remove_tree(*root, name);
-      } catch (const Error&) {
-      }
+      trash.empty(name);
     }
   }
 };
@@ -174,8 +174,9 @@ struct Writer::State {
 HOLDFAST_INLINE Writer::Writer(
     std::shared_ptr<Directory> root,
     Clock& clock,
-    double wait_seconds)
-    : state_(new State(std::move(root), clock, wait_seconds)) {
+    double wait_seconds,
+    Deletion deletion)
+    : state_(new State(std::move(root), clock, wait_seconds, deletion)) {
   State& s = *state_;
   const std::vector<DirectoryEntry> entries = s.root->list();
   LockMark mark = s.lock.mark();
@@ -379,7 +380,11 @@ HOLDFAST_INLINE void Writer::remove(const CheckpointName& name) {
   // A crash that brought the old name back, without its files, would make a
   // lie of it.
   s.root->sync();
-  remove_tree(*s.root, trash);
+  s.trash.empty(trash);
+}
+
+HOLDFAST_INLINE Trash& Writer::trash() noexcept {
+  return state_->trash;
 }
 
 HOLDFAST_INLINE Hold Writer::hold_on(const CheckpointName& name) {

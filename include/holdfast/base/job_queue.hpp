@@ -66,6 +66,8 @@ class JobQueue {
   /// The oldest job, done; waits for it. There must be one. What the job threw
   /// is rethrown, and the job is gone then.
   [[nodiscard]] Owned<Job> take();
+  /// True if there is a job that `take()` need not wait for.
+  [[nodiscard]] bool has_done() const;
   void discard() noexcept;
 
   /// Jobs that were given and neither taken nor discarded.
@@ -99,5 +101,5 @@ class JobQueue {
 } // namespace holdfast::detail
 
 #if HOLDFAST_HEADER_ONLY
-#include <holdfast/state/impl/job_queue.ipp>
+#include <holdfast/base/impl/job_queue.ipp>
 #endif

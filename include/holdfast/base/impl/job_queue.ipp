@@ -1,6 +1,6 @@
 #pragma once
 
-#include <holdfast/state/job_queue.hpp>
+#include <holdfast/base/job_queue.hpp>
 
 #include <holdfast/base/error.hpp>
 #include <holdfast/base/posix_fork.hpp>
@@ -19,8 +19,7 @@ HOLDFAST_INLINE void JobQueue::require_own_threads() const {
     ErrorDetails details;
     details.name = "workers";
     details.message =
-        "this process is a forked child; the threads that fetch ahead are its "
-        "parent's";
+        "this process is a forked child; the threads are its parent's";
     throw Error(ErrorCode::forked, std::move(details));
   }
 }
@@ -97,6 +96,13 @@ HOLDFAST_INLINE Owned<Job> JobQueue::take() {
     std::rethrow_exception(job->error_);
   }
   return job;
+}
+
+HOLDFAST_INLINE bool JobQueue::has_done() const {
+  require_own_threads();
+  const std::lock_guard<std::mutex> lock(shared_->mutex);
+  return !shared_->jobs.empty() &&
+      shared_->jobs.front()->state_ == Job::State::done;
 }
 
 HOLDFAST_INLINE void JobQueue::discard() noexcept {

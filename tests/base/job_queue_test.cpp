@@ -1,7 +1,7 @@
 #include <support/catch.hpp>
 #include <support/forked_child.hpp>
 
-#include <holdfast/state/job_queue.hpp>
+#include <holdfast/base/job_queue.hpp>
 
 #include <atomic>
 #include <stdexcept>

@@ -1,0 +1,153 @@
+#include "store_support.hpp"
+
+#include <support/forked_child.hpp>
+#include <support/temporary_directory.hpp>
+
+#include <holdfast/io/posix_file_system.hpp>
+#include <holdfast/store/trash.hpp>
+#include <holdfast/testing/fault_file_system.hpp>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <string>
+#include <thread>
+
+using namespace holdfast;
+using namespace holdfast::test;
+using testing::Fault;
+using testing::FaultFileSystem;
+using testing::MemoryFileSystem;
+using testing::Operation;
+using testing::Operations;
+
+namespace {
+
+/// Directories "a", "b" and "c" with files and a directory each.
+std::shared_ptr<Directory> three_directories(FileSystem& files) {
+  auto root = files.open_root("run", Create::yes);
+  for (const char* const name : {"a", "b", "c"}) {
+    root->create_directory(name);
+    const auto directory = root->open_directory(name);
+    write_file(*directory, "one", "1");
+    directory->create_directory("model");
+    write_file(*directory->open_directory("model"), "two", "22");
+  }
+  return root;
+}
+
+} // namespace
+
+TEST_CASE("trash: all of it goes, at once or behind", "[store][trash]") {
+  for (const Deletion deletion : {Deletion::at_once, Deletion::in_background}) {
+    MemoryFileSystem files;
+    const auto root = three_directories(files);
+    Trash trash(root, deletion);
+    trash.finish(); // nothing to wait for
+    trash.empty("a");
+    if (deletion == Deletion::at_once) {
+      CHECK_FALSE(root->exists("a"));
+    }
+    trash.empty("b");
+    trash.empty("not there");
+    trash.finish();
+    CHECK_FALSE(root->exists("a"));
+    CHECK_FALSE(root->exists("b"));
+    CHECK(root->exists("c"));
+    CHECK(trash.take_failures().empty());
+    trash.empty("c");
+    trash.finish();
+    CHECK(root->list().empty());
+  }
+}
+
+TEST_CASE("trash: who fails is told once, and keeps nobody", "[store][trash]") {
+  for (const Deletion deletion : {Deletion::at_once, Deletion::in_background}) {
+    const auto memory = std::make_shared<MemoryFileSystem>();
+    FaultFileSystem files(memory);
+    const auto root = three_directories(files);
+    Trash trash(root, deletion);
+    files.plan(Fault::error(EIO)
+                   .on(Operations{Operation::remove_file})
+                   .named("b/")
+                   .for_ever());
+    for (const char* const name : {"a", "b", "c"}) {
+      trash.empty(name);
+    }
+    trash.finish();
+    const auto failures = trash.take_failures();
+    REQUIRE(failures.size() == 1);
+    CHECK(
+        failures.front().find(
+            "b could not be deleted and is left to the next run: ") == 0);
+    CHECK(trash.take_failures().empty());
+    CHECK(root->list().size() == 1);
+    files.clear_faults();
+    trash.empty("b");
+    trash.finish();
+    CHECK(root->list().empty());
+  }
+}
+
+TEST_CASE("trash: nobody waits but who asks to", "[store][trash]") {
+  const auto memory = std::make_shared<MemoryFileSystem>();
+  FaultFileSystem files(memory);
+  const auto root = three_directories(files);
+  const auto other = memory->open_root("run", Create::no);
+  std::atomic<bool> blocked{false};
+  std::atomic<bool> open{false};
+  const auto caller = std::this_thread::get_id();
+  files.set_hook([&](std::uint64_t, const std::string&) {
+    if (std::this_thread::get_id() == caller) {
+      return;
+    }
+    blocked = true;
+    while (!open) {
+      std::this_thread::yield();
+    }
+  });
+  {
+    Trash trash(root, Deletion::in_background);
+    trash.empty("a");
+    trash.empty("b");
+    while (!blocked) {
+      std::this_thread::yield();
+    }
+    // It stands still in its first operation; we do not.
+    CHECK(trash.take_failures().empty());
+    CHECK(other->exists("a"));
+    CHECK(other->exists("b"));
+    SECTION("who finishes") {
+      std::thread opener([&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        open = true;
+      });
+      trash.finish();
+      CHECK(open);
+      opener.join();
+      CHECK_FALSE(other->exists("a"));
+      CHECK_FALSE(other->exists("b"));
+    }
+    SECTION("and the destructor") {
+      open = true;
+    }
+  }
+  CHECK(other->list().size() == 1);
+}
+
+TEST_CASE("trash: a forked child waits for nobody", "[store][trash][fork]") {
+  TemporaryDirectory directory;
+  const auto files = default_file_system();
+  const auto root = files->open_root(directory.path(), Create::yes);
+  root->create_directory("a");
+  auto* const trash = new Trash(root, Deletion::in_background);
+  trash->empty("a");
+  CHECK(in_forked_child([&] {
+          trash->finish();
+          static_cast<void>(trash->take_failures());
+          delete trash;
+          return 0;
+        }) == 0);
+  delete trash;
+  CHECK(root->list().empty());
+}
