@@ -2,8 +2,11 @@
 
 #include <holdfast/engine/retention_plan.hpp>
 
+#include <atomic>
+#include <cerrno>
 #include <iostream>
 #include <random>
+#include <thread>
 
 using namespace holdfast;
 using namespace holdfast::test;
@@ -169,6 +172,107 @@ TEST_CASE(
         planned.reasons.front().find("pinned: it cannot be looked at") == 0;
   }
   CHECK(told);
+}
+
+TEST_CASE(
+    "manager: what is removed is deleted beside the loop",
+    "[retention]") {
+  const Disk memory = new_disk();
+  const auto disk = std::make_shared<FaultFileSystem>(memory);
+  const auto is_trash = [](const std::string& text) {
+    return text.find(".trash-") != std::string::npos;
+  };
+  const auto trash_on_disk = [&] {
+    return catalog_of(memory).trash.size();
+  };
+  const auto loop = std::this_thread::get_id();
+  std::atomic<bool> deletes{false};
+  std::atomic<int> by_loop{0};
+  std::atomic<int> beside_a_save{0};
+  disk->set_hook([&](std::uint64_t, const std::string& what) {
+    if (std::this_thread::get_id() != loop) {
+      while (!deletes) {
+        std::this_thread::yield();
+      }
+    } else if (what.find("create") == 0) {
+      beside_a_save += static_cast<int>(trash_on_disk());
+    } else if (what.find("remove") == 0 && is_trash(what)) {
+      ++by_loop;
+    }
+  });
+  Events events;
+  const auto train_one = [&](ToyRun& run) {
+    deletes = true; // or the save would wait for ever
+    train_steps(run, 1);
+  };
+  const auto handler = [&](const Event& event) {
+    events.all.push_back(event);
+    if (event.kind == Event::Kind::saved) {
+      deletes = false; // retention comes next
+    }
+  };
+  {
+    ToyRun run(
+        kRoot,
+        quiet_options(disk)
+            .keep_last(2)
+            .deletion(Deletion::in_background)
+            .on_event(handler));
+    run.manager.resume();
+    train_one(run);
+    train_one(run);
+    CHECK(trash_on_disk() == 0);
+    for (int step = 3; step <= 5; ++step) {
+      CAPTURE(step);
+      train_one(run);
+      CHECK(trash_on_disk() == 1);
+      CHECK(listed_steps(run) == StepNumbers{step - 1, step});
+      CHECK(
+          events.count(Event::Kind::removed) ==
+          static_cast<std::size_t>(step - 2));
+    }
+    deletes = true;
+  }
+  CHECK(trash_on_disk() == 0);
+  CHECK(by_loop == 0);
+  CHECK(beside_a_save == 0);
+}
+
+TEST_CASE("manager: what cannot be deleted is told", "[retention][fault]") {
+  for (const Deletion deletion : {Deletion::at_once, Deletion::in_background}) {
+    const Disk memory = new_disk();
+    const auto disk = std::make_shared<FaultFileSystem>(memory);
+    disk->plan(Fault::error(EIO)
+                   .on(testing::Operations{testing::Operation::remove_file})
+                   .named(".trash-")
+                   .for_ever());
+    Events events;
+    const auto failures = [&] {
+      std::size_t count = 0;
+      for (const Event& event : events.of(Event::Kind::warning)) {
+        count += event.text.find("could not be deleted") != std::string::npos;
+      }
+      return count;
+    };
+    {
+      ToyRun run(
+          kRoot,
+          quiet_options(disk).keep_last(2).deletion(deletion).on_event(
+              events.handler()));
+      run.manager.resume();
+      train_steps(run, 4);
+      CHECK(listed_steps(run) == StepNumbers{3, 4});
+      CHECK(events.count(Event::Kind::removed) == 2);
+      CHECK(failures() >= 1); // the last one may still be under way
+    }
+    CHECK(failures() == 2);
+    CHECK(catalog_of(memory).trash.size() == 2);
+    {
+      ToyRun run(kRoot, quiet_options(memory).keep_last(2).deletion(deletion));
+      run.manager.resume();
+    }
+    CHECK(catalog_of(memory).trash.empty());
+  }
 }
 
 TEST_CASE("manager: prunes what was left, and says what", "[retention]") {

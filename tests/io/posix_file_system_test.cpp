@@ -20,3 +20,10 @@ TEST_CASE("posix file system: keeps the contract of the seam", "[io]") {
     return file_system.open_root(directories.back().path(), Create::no);
   });
 }
+
+TEST_CASE("posix file system: threads share a directory", "[io]") {
+  const TemporaryDirectory directory;
+  PosixFileSystem file_system;
+  check_threads(
+      [&] { return file_system.open_root(directory.path(), Create::no); });
+}

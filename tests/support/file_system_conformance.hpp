@@ -6,12 +6,14 @@
 #include <holdfast/io/file_system.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <functional>
 #include <limits>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 /// The contract of io/file_system.hpp as tests, for every implementation.
@@ -487,8 +489,48 @@ inline void check_locks(const MakeRoot& make_root) {
   }
 }
 
-/// Runs every rule of the seam against directories from `make_root`, which is
-/// called anew for each section. Call it as the whole body of a TEST_CASE.
+/// Threads that share one directory and nothing else: each finds its own names,
+/// and what others do does not show in them.
+inline void check_threads(const MakeRoot& make_root) {
+  const auto root = make_root();
+  std::atomic<int> wrong{0};
+  const auto work = [&](char own) {
+    try {
+      for (int i = 0; i < 50; ++i) {
+        const std::string name = own + std::to_string(i);
+        root->create_directory(name);
+        const auto directory = root->open_directory(name);
+        put_file(*directory, "file", name);
+        wrong += root->exists(name) ? 0 : 1;
+        std::size_t own_names = 0;
+        for (const DirectoryEntry& entry : root->list()) {
+          own_names += entry.name.front() == own ? 1U : 0U;
+        }
+        wrong += own_names == 1 ? 0 : 1;
+        wrong += get_file(*directory, "file") == name ? 0 : 1;
+        root->rename(name, name + "-renamed");
+        root->sync();
+        remove_tree(*root, name + "-renamed");
+        wrong += root->exists(name + "-renamed") ? 1 : 0;
+      }
+    } catch (...) {
+      ++wrong;
+    }
+  };
+  std::vector<std::thread> threads;
+  for (const char own : {'a', 'b', 'c'}) {
+    threads.emplace_back(work, own);
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  CHECK(wrong == 0);
+  CHECK(root->list().empty());
+}
+
+/// Runs every rule of the seam but that for threads against directories from
+/// `make_root`, which is called anew for each section. Call it as the whole
+/// body of a TEST_CASE.
 inline void run_file_system_conformance(const MakeRoot& make_root) {
   SECTION("names") {
     check_names(make_root);

@@ -89,6 +89,11 @@ TEST_CASE(
   CHECK(faulty.log().size() == faulty.operations());
 }
 
+TEST_CASE("fault file system: threads share a directory", "[testing][fault]") {
+  FaultFileSystem faulty(std::make_shared<MemoryFileSystem>());
+  test::check_threads([&] { return faulty.open_root("runs/a", Create::yes); });
+}
+
 TEST_CASE("fault file system: counts and logs every call", "[testing][fault]") {
   const auto disk = std::make_shared<MemoryFileSystem>();
   FaultFileSystem faulty(disk);

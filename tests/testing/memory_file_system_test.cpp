@@ -67,6 +67,11 @@ TEST_CASE("memory file system: keeps the contract of the seam", "[testing]") {
       [&] { return disk->open_root("runs/a", Create::yes); });
 }
 
+TEST_CASE("memory file system: threads share a directory", "[testing]") {
+  MemoryFileSystem disk;
+  test::check_threads([&] { return disk.open_root("runs/a", Create::yes); });
+}
+
 TEST_CASE("memory file system: a synced name without data", "[testing]") {
   MemoryFileSystem disk;
   const auto root = disk.open_root("r", Create::yes);
