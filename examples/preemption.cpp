@@ -56,20 +56,23 @@ int train() {
           .then(holdfast::AfterPreemption::stop)}; // or exit, or raise
   std::cout << checkpoints.resume() << std::endl;
 
-  while (checkpoints.running(holdfast::epochs(50))) {
-    for (auto& batch : batches) { // ends early when the run is preempted
-      optimizer.zero_grad();
-      auto loss = torch::mse_loss(model->forward(batch.data), batch.target);
-      loss.backward();
-      optimizer.step();
-      checkpoints.step({{"loss", loss}});
+  // Should something throw, what was trained until then is saved first.
+  checkpoints.run([&] {
+    while (checkpoints.running(holdfast::epochs(50))) {
+      for (auto& batch : batches) { // ends early when the run is preempted
+        optimizer.zero_grad();
+        auto loss = torch::mse_loss(model->forward(batch.data), batch.target);
+        loss.backward();
+        optimizer.step();
+        checkpoints.step({{"loss", loss}});
+      }
+      if (!checkpoints.epoch_done()) {
+        break; // half an epoch: nothing of what follows applies
+      }
+      scheduler.step();
+      checkpoints.end_epoch();
     }
-    if (!checkpoints.epoch_done()) {
-      break; // half an epoch: nothing of what follows applies
-    }
-    scheduler.step();
-    checkpoints.end_epoch();
-  }
+  });
   if (preemption.exit_code() == 0) {
     std::cout << "trained " << checkpoints.epoch() << " epochs, loss "
               << checkpoints.epoch_mean("loss") << std::endl;

@@ -6,6 +6,7 @@
 #include <support/random.hpp>
 #include <support/toy_run.hpp>
 
+#include <holdfast/engine/transfer.hpp>
 #include <holdfast/format/manifest.hpp>
 #include <holdfast/format/safetensors.hpp>
 #include <holdfast/format/state_document.hpp>
@@ -47,6 +48,15 @@ inline Options quiet_options(const std::shared_ptr<FileSystem>& disk) {
 
 inline Options keep_everything(const std::shared_ptr<FileSystem>& disk) {
   return quiet_options(disk).keep_all();
+}
+
+/// One that tells nobody.
+inline TransferMeter& unheard_meter() {
+  static const TransferListener nobody{{}, 1};
+  static ManualClock clock;
+  static TransferMeter meter(
+      nobody, clock, TransferProgress::Kind::loading, "none");
+  return meter;
 }
 
 /// Trains `count` batches of the first epoch.

@@ -51,10 +51,13 @@ TEST_CASE("event log: what a run did, line by line", "[events]") {
       EventNames{
           "fresh start",
           "save started",
+          "save staged",
           "saved",
           "save started",
+          "save staged",
           "saved",
           "save started",
+          "save staged",
           "saved",
           "removed"});
   std::istringstream lines(disk->read_text(kLog));
@@ -63,6 +66,10 @@ TEST_CASE("event log: what a run did, line by line", "[events]") {
   std::getline(lines, line);
   const Value begun = from_json(line);
   CHECK(at(begun.object(), "text").text() == "step 1: every step");
+  std::getline(lines, line);
+  CHECK(
+      at(from_json(line).object(), "text").text() ==
+      "wrote ckpt-000001-step-1");
   std::getline(lines, line);
   const Value value = from_json(line);
   const Values& saved = value.object("line");
@@ -77,7 +84,7 @@ TEST_CASE("event log: what a run did, line by line", "[events]") {
     ToyRun run(kRoot, quiet_options(disk).keep_last(1));
     run.manager.resume();
   }
-  CHECK(logged(disk).size() == 9);
+  CHECK(logged(disk).size() == 12);
   CHECK(logged(disk).back() == "resumed");
 }
 
@@ -133,7 +140,9 @@ TEST_CASE("event log: its errors do not matter", "[events][fault]") {
   faulty->clear_faults();
   run.train_batch(run.loader.next());
   run.manager.step();
-  CHECK(logged(disk) == EventNames{"fresh start", "save started", "saved"});
+  CHECK(
+      logged(disk) ==
+      EventNames{"fresh start", "save started", "save staged", "saved"});
 }
 
 TEST_CASE("event log: no trace of a run", "[events]") {

@@ -1140,10 +1140,13 @@ TEST_CASE("manager: events come in order and may throw", "[engine]") {
       std::vector<std::string>{
           "fresh start ",
           "save started ",
+          "save staged " + checkpoint_name(1, 1),
           "saved " + checkpoint_name(1, 1),
           "save started ",
+          "save staged " + checkpoint_name(2, 2),
           "saved " + checkpoint_name(2, 2),
           "save started ",
+          "save staged " + checkpoint_name(3, 3),
           "saved " + checkpoint_name(3, 3),
           "removed " + checkpoint_name(1, 1)});
 }

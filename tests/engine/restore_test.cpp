@@ -85,7 +85,8 @@ struct AllStages {
         disk->open_root(kRoot, Create::no)->open_directory(checkpoint);
     const Manifest manifest =
         parse_manifest(read_file(*directory, kManifestName, kMaxManifestBytes));
-    return PreparedRestore(*directory, manifest, parts, nullptr);
+    return PreparedRestore(
+        *directory, manifest, parts, nullptr, unheard_meter());
   }
   void save() {
     Manager manager(kRoot, keep_everything(disk));
@@ -174,13 +175,15 @@ TEST_CASE("restore: one that is not applied changes nothing", "[restore]") {
   PartSet parts;
   parts.add("model", make_part(model));
   {
-    const PreparedRestore restore(*directory, manifest, parts, &kPlainLoad);
+    const PreparedRestore restore(
+        *directory, manifest, parts, &kPlainLoad, unheard_meter());
     CHECK(restore.restored().size() == 1);
     CHECK(restore.engine().count("last_save") == 1);
   }
   CHECK(model.weight == ToyModel().weight);
   CHECK(code_of([&] {
-          PreparedRestore(*directory, manifest, parts, nullptr);
+          PreparedRestore(
+              *directory, manifest, parts, nullptr, unheard_meter());
         }) == "part_unexpected");
 }
 
@@ -194,8 +197,9 @@ TEST_CASE("restore: wrong bytes are never applied", "[restore]") {
   ToyModel model;
   PartSet parts;
   parts.add("model", make_part(model));
-  const auto error = error_of(
-      [&] { PreparedRestore(*directory, manifest, parts, &kPlainLoad); });
+  const auto error = error_of([&] {
+    PreparedRestore(*directory, manifest, parts, &kPlainLoad, unheard_meter());
+  });
   REQUIRE(error);
   CHECK(error->code() == ErrorCode::checksum_mismatch);
   CHECK(error->path() == "model/model.safetensors");

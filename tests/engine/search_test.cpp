@@ -53,8 +53,13 @@ Searched search_in(const Disk& disk) {
   parts.add("model", make_part(model));
   ManualClock clock;
   const LoadOptions options;
-  const SearchResult result =
-      search(*root, scan(*root).search_order(), parts, &options, clock);
+  const SearchResult result = search(
+      *root,
+      scan(*root).search_order(),
+      parts,
+      &options,
+      TransferListener(),
+      clock);
   Searched searched;
   searched.step = result.found ? result.found->name.step : 0;
   searched.passed_over = result.passed_over.size();

@@ -80,13 +80,14 @@ TEST_CASE("write: files, table and digests of a checkpoint", "[write]") {
     manifest.run_id = std::string(32, 'b');
     Values engine;
     engine["x"] = 1;
-    const Committed committed = write_checkpoint(
+    write_files(
         transaction,
         parts,
         plan,
         engine,
-        manifest,
-        packed ? zstd(1) : uncompressed());
+        packed ? zstd(1) : uncompressed(),
+        unheard_meter());
+    const Committed committed = transaction.commit(manifest);
     CHECK(committed.name == checkpoint_name(1, 0));
   }
   CHECK(source->largest <= std::size_t{512} << 10);

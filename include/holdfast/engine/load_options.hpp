@@ -1,7 +1,9 @@
 #pragma once
 
 #include <holdfast/base/config.hpp>
+#include <holdfast/engine/transfer.hpp>
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -63,6 +65,11 @@ class LoadOptions {
   /// be had even without state.json (docs/loading.md).
   LoadOptions& salvage(bool salvage);
 
+  /// As `Options::on_progress`.
+  LoadOptions& on_progress(
+      ProgressHandler handler,
+      std::chrono::duration<double> interval = std::chrono::seconds(1));
+
   /// One pattern and what it is for.
   struct Rule {
     enum class Kind { missing, unexpected, shape, dtype, rename };
@@ -84,6 +91,9 @@ class LoadOptions {
   [[nodiscard]] bool salvage() const noexcept {
     return salvage_;
   }
+  [[nodiscard]] const TransferListener& transfers() const noexcept {
+    return transfers_;
+  }
 
  private:
   LoadOptions& add(Rule::Kind kind, std::string pattern, std::string to = {});
@@ -91,6 +101,7 @@ class LoadOptions {
   std::vector<Rule> rules_;
   std::string device_;
   bool salvage_ = false;
+  TransferListener transfers_;
 };
 
 } // namespace holdfast

@@ -3,6 +3,7 @@
 #include <holdfast/base/config.hpp>
 #include <holdfast/engine/event.hpp>
 #include <holdfast/engine/safe_point.hpp>
+#include <holdfast/engine/transfer.hpp>
 #include <holdfast/format/environment.hpp>
 #include <holdfast/io/file_system.hpp>
 #include <holdfast/io/process.hpp>
@@ -63,6 +64,7 @@ struct Settings {
   OtherRun other_run = OtherRun::refuse;
   std::vector<std::pair<std::string, std::string>> tags;
   EventHandler on_event;
+  TransferListener transfers;
   bool event_log = true;
   double heartbeat_seconds = 5;
   std::vector<SafePointHandler> on_safe_point;
@@ -198,6 +200,14 @@ class Options {
   /// Receives every event instead of the default, which prints warnings and
   /// failures to stderr, a line each. An empty function silences them.
   Options& on_event(EventHandler handler);
+
+  /// Is told how far a save or a resume is, each time another `interval` has
+  /// passed, and at the end if it was told before; instead of the default,
+  /// which draws a bar where stderr is a terminal. An empty function draws
+  /// none.
+  Options& on_progress(
+      ProgressHandler handler,
+      std::chrono::duration<double> interval = std::chrono::seconds(1));
 
   /// Whether events are written to history.jsonl in the run directory, too.
   /// Default: yes.

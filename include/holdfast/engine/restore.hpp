@@ -6,6 +6,7 @@
 #include <holdfast/engine/load_report.hpp>
 #include <holdfast/engine/part_set.hpp>
 #include <holdfast/engine/report.hpp>
+#include <holdfast/engine/transfer.hpp>
 #include <holdfast/format/manifest.hpp>
 #include <holdfast/format/value.hpp>
 #include <holdfast/io/file_system.hpp>
@@ -29,12 +30,13 @@ class PreparedRestore {
   /// the checkpoint that nobody registered are nothing, and so is what belongs
   /// to the loop alone (`Part::drop_loop_state`); to a resume they are an
   /// error. Where a salvage's `manifest` lacks state.json, modules make do with
-  /// their tensors.
+  /// their tensors. `meter` follows the bytes of all tensors.
   PreparedRestore(
       Directory& checkpoint,
       const Manifest& manifest,
       const PartSet& parts,
-      const LoadOptions* options);
+      const LoadOptions* options,
+      TransferMeter& meter);
   ~PreparedRestore();
   PreparedRestore(PreparedRestore&&) noexcept;
   PreparedRestore& operator=(PreparedRestore&&) noexcept;

@@ -4,6 +4,7 @@
 #include <holdfast/engine/part_set.hpp>
 #include <holdfast/engine/report.hpp>
 #include <holdfast/engine/restore.hpp>
+#include <holdfast/engine/transfer.hpp>
 #include <holdfast/format/manifest.hpp>
 #include <holdfast/io/process.hpp>
 #include <holdfast/store/catalog.hpp>
@@ -35,12 +36,13 @@ struct SearchResult {
 /// unreadable, unsupported, and a checkpoint that is intact but does not match
 /// `parts` - falling back would hide a mistake. `options` as for
 /// `PreparedRestore`; a salvage passes over only what is damaged in what is
-/// asked for.
+/// asked for. `listener` is told how far the reading is.
 [[nodiscard]] SearchResult search(
     Directory& root,
     const std::vector<CheckpointName>& candidates,
     const PartSet& parts,
     const LoadOptions* options,
+    const TransferListener& listener,
     Clock& clock);
 
 /// What a salvage finds in a checkpoint whose manifest is intact.

@@ -2,6 +2,7 @@
 
 #include <holdfast/base/config.hpp>
 #include <holdfast/engine/part_set.hpp>
+#include <holdfast/engine/transfer.hpp>
 #include <holdfast/format/manifest.hpp>
 #include <holdfast/format/safetensors.hpp>
 #include <holdfast/format/state_document.hpp>
@@ -29,16 +30,16 @@ struct CheckpointPlan {
 [[nodiscard]] CheckpointPlan plan_checkpoint(
     const std::vector<CapturedPart>& parts);
 
-/// Writes one checkpoint from captured parts, straight from their tensors and
-/// without a copy of the state, and commits it. `manifest` comes without its
-/// sequence and parts; `transaction` was begun for `plan.bytes`.
-Committed write_checkpoint(
+/// Writes all files of a checkpoint but its manifest from captured parts,
+/// straight from their tensors and without a copy of the state. `transaction`
+/// was begun for `plan.bytes`, which `meter` follows.
+void write_files(
     Transaction& transaction,
     const std::vector<CapturedPart>& parts,
     const CheckpointPlan& plan,
     Values engine,
-    Manifest manifest,
-    const Compression& compression);
+    const Compression& compression,
+    TransferMeter& meter);
 
 } // namespace holdfast
 

@@ -14,6 +14,8 @@ HOLDFAST_INLINE const char* to_string(Event::Kind kind) noexcept {
       return "fresh start";
     case Event::Kind::save_started:
       return "save started";
+    case Event::Kind::save_staged:
+      return "save staged";
     case Event::Kind::saved:
       return "saved";
     case Event::Kind::save_failed:

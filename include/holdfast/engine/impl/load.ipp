@@ -21,7 +21,8 @@ HOLDFAST_INLINE SearchResult find_to_load(
     const LoadOptions& options,
     const PartSet& parts,
     Clock& clock) {
-  SearchResult result = search(root, candidates, parts, &options, clock);
+  SearchResult result =
+      search(root, candidates, parts, &options, options.transfers(), clock);
   if (!result.found) {
     throw_nothing_usable(root, result.passed_over);
   }
@@ -48,11 +49,17 @@ HOLDFAST_INLINE SearchResult open_to_load(
             code_of(salvage.hindrance.verdict), salvage.hindrance.reason);
       }
     }
+    TransferMeter meter(
+        options.transfers(),
+        clock,
+        TransferProgress::Kind::loading,
+        split_path(checkpoint.path()).name);
     PreparedRestore restore(
         checkpoint,
         options.salvage() ? salvage.intact : manifest,
         parts,
-        &options);
+        &options,
+        meter);
     SearchResult result;
     result.found.emplace(Found{
         CheckpointName{},

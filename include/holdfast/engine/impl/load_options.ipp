@@ -95,6 +95,13 @@ HOLDFAST_INLINE LoadOptions& LoadOptions::salvage(bool salvage) {
   return *this;
 }
 
+HOLDFAST_INLINE LoadOptions& LoadOptions::on_progress(
+    ProgressHandler handler,
+    std::chrono::duration<double> interval) {
+  transfers_ = transfer_listener(std::move(handler), interval.count());
+  return *this;
+}
+
 HOLDFAST_INLINE std::string LoadOptions::Rule::to_string() const {
   std::string text = std::string(detail::setter_name(kind)) + "(\"" +
       (part.empty() ? "" : part + ":") + pattern + "\"";

@@ -139,8 +139,8 @@ HOLDFAST_INLINE void Manager::State::go_back() {
   std::vector<detail::Recovery> all = recoveries;
   all.push_back(*diverged);
   roll_back([&](const Catalog&) {
-    SearchResult result =
-        search(*root, candidates, parts, nullptr, *settings.clock);
+    SearchResult result = search(
+        *root, candidates, parts, nullptr, settings.transfers, *settings.clock);
     if (!result.found) {
       detail::throw_diverged(
           directory,

@@ -85,7 +85,8 @@ HOLDFAST_INLINE SearchResult Manager::State::find_named(
       throw Error(ErrorCode::foreign, std::move(details));
     }
   }
-  SearchResult result = search(*root, {named}, parts, nullptr, *settings.clock);
+  SearchResult result = search(
+      *root, {named}, parts, nullptr, settings.transfers, *settings.clock);
   if (!result.found) {
     const PassedOver& other = result.passed_over.front();
     ErrorDetails details;
@@ -221,7 +222,12 @@ HOLDFAST_INLINE ResumeReport Manager::rollback(std::size_t count) {
   State& state = *state_;
   return state.tell_rollback(state.roll_back([&](const Catalog&) {
     SearchResult result = search(
-        *state.root, candidates, state.parts, nullptr, *state.settings.clock);
+        *state.root,
+        candidates,
+        state.parts,
+        nullptr,
+        state.settings.transfers,
+        *state.settings.clock);
     if (!result.found) {
       throw_nothing_usable(*state.root, result.passed_over);
     }

@@ -154,8 +154,13 @@ HOLDFAST_INLINE ResumeReport Manager::State::new_report() const {
 HOLDFAST_INLINE ResumeReport Manager::State::go_on() {
   const Catalog catalog = scan(*root);
   line = catalog.current_line();
-  SearchResult result =
-      search(*root, catalog.search_order(), parts, nullptr, *settings.clock);
+  SearchResult result = search(
+      *root,
+      catalog.search_order(),
+      parts,
+      nullptr,
+      settings.transfers,
+      *settings.clock);
   if (result.found) {
     return begin_at(std::move(result), catalog);
   }

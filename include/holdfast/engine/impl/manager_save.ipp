@@ -118,6 +118,15 @@ HOLDFAST_INLINE SaveHandle Manager::State::write(
   beat(Heartbeat::State::saving, elapsed());
   const ScopeExit saving_ends([&] { beat(state_before, elapsed()); });
   emit(Event::Kind::save_started, "", save_text(reasons));
+  // A save that takes long is no hung process.
+  const TransferListener saving_listener{
+      [&](const TransferProgress& transfer) {
+        beat(Heartbeat::State::saving, elapsed());
+        if (settings.transfers.handler) {
+          settings.transfers.handler(transfer);
+        }
+      },
+      settings.transfers.interval_seconds};
   auto result = std::make_shared<SaveHandle::Result>();
   std::uint64_t sequence = 0;
   std::string name;
@@ -127,14 +136,24 @@ HOLDFAST_INLINE SaveHandle Manager::State::write(
     Transaction transaction(
         *writer, settings.compression.zstd_level ? 0 : plan.bytes);
     sequence = transaction.sequence();
-    const Committed committed = write_checkpoint(
-        transaction,
-        captured,
-        plan,
-        engine_values(std::move(probed)),
-        manifest(metrics, std::move(reasons), exact),
-        settings.compression);
-    name = committed.name;
+    name = checkpoint_name(sequence, progress.step);
+    {
+      TransferMeter meter(
+          saving_listener,
+          *settings.clock,
+          TransferProgress::Kind::saving,
+          name);
+      write_files(
+          transaction,
+          captured,
+          plan,
+          engine_values(std::move(probed)),
+          settings.compression,
+          meter);
+    }
+    emit(Event::Kind::save_staged, name, "wrote " + name);
+    static_cast<void>(
+        transaction.commit(manifest(metrics, std::move(reasons), exact)));
     result->path = root->path() + "/" + name;
   } catch (...) {
     result->error = std::current_exception();

@@ -125,6 +125,13 @@ HOLDFAST_INLINE Options& Options::deletion(Deletion deletion) {
   return *this;
 }
 
+HOLDFAST_INLINE Options& Options::on_progress(
+    ProgressHandler handler,
+    std::chrono::duration<double> interval) {
+  settings_.transfers = transfer_listener(std::move(handler), interval.count());
+  return *this;
+}
+
 HOLDFAST_INLINE Options& Options::lock_wait(
     std::chrono::duration<double> time) {
   settings_.lock_wait_seconds = time.count();

@@ -3,6 +3,7 @@
 #include <holdfast/base/bytes.hpp>
 #include <holdfast/engine/part_set.hpp>
 #include <holdfast/engine/report.hpp>
+#include <holdfast/engine/transfer.hpp>
 #include <holdfast/format/manifest.hpp>
 #include <holdfast/format/safetensors.hpp>
 #include <holdfast/format/state_document.hpp>
@@ -65,17 +66,18 @@ HOLDFAST_INLINE void read_exactly(
     PartReader& reader,
     const std::string& path,
     std::byte* into,
-    std::uint64_t count) {
+    std::uint64_t count,
+    TransferMeter& meter) {
+  constexpr std::uint64_t most = std::uint64_t{1} << 20; // between two looks
   while (count > 0) {
-    const std::size_t got = reader.read(
-        into,
-        static_cast<std::size_t>(
-            std::min<std::uint64_t>(count, std::uint64_t{1} << 30)));
+    const std::size_t got =
+        reader.read(into, static_cast<std::size_t>(std::min(count, most)));
     if (got == 0) {
       throw_wrong_bytes(path); // shorter than its own header says
     }
     into += got;
     count -= got;
+    meter.add(got);
   }
 }
 
@@ -141,7 +143,7 @@ HOLDFAST_INLINE void read_table(
   pending.report.tensors = header.entries.size();
 }
 
-HOLDFAST_INLINE void read_tensors(PendingPart& pending) {
+HOLDFAST_INLINE void read_tensors(PendingPart& pending, TransferMeter& meter) {
   const std::size_t count = pending.saved.tensors.size();
   pending.staging.resize(count);
   for (std::size_t i = 0; i < count; ++i) {
@@ -150,7 +152,7 @@ HOLDFAST_INLINE void read_tensors(PendingPart& pending) {
       pending.staging[i].resize(static_cast<std::size_t>(pending.sizes[i]));
       into = pending.staging[i].data();
     }
-    read_exactly(*pending.reader, pending.file, into, pending.sizes[i]);
+    read_exactly(*pending.reader, pending.file, into, pending.sizes[i], meter);
     pending.bytes.push_back(into);
   }
   if (!pending.reader->finish()) {

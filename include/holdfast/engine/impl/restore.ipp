@@ -97,7 +97,8 @@ HOLDFAST_INLINE PreparedRestore::PreparedRestore(
     Directory& checkpoint,
     const Manifest& manifest,
     const PartSet& parts,
-    const LoadOptions* options)
+    const LoadOptions* options,
+    TransferMeter& meter)
     : state_(new State()) {
   const bool is_load = options != nullptr;
   const PartFile* state_file = detail::find_file(manifest, kStateName);
@@ -192,9 +193,14 @@ HOLDFAST_INLINE PreparedRestore::PreparedRestore(
     detail::throw_mismatches(mismatches);
   }
   rules.append_idle(state_->notes);
+  std::uint64_t bytes = 0;
+  for (const detail::PendingPart& pending : state_->parts) {
+    bytes += pending.report.bytes;
+  }
+  meter.expect(bytes);
   for (detail::PendingPart& pending : state_->parts) {
     if (pending.reader) {
-      detail::read_tensors(pending);
+      detail::read_tensors(pending, meter);
     }
     state_->restored.push_back(pending.report);
   }

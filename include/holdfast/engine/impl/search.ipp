@@ -109,6 +109,7 @@ HOLDFAST_INLINE bool try_salvage(
     const Manifest& manifest,
     const PartSet& parts,
     const LoadOptions& options,
+    const TransferListener& listener,
     Clock& clock,
     SearchResult& result) {
   const auto directory = root.open_directory(name.name);
@@ -118,10 +119,12 @@ HOLDFAST_INLINE bool try_salvage(
     return false;
   }
   const std::optional<Error> error = detail::error_of([&] {
+    TransferMeter meter(
+        listener, clock, TransferProgress::Kind::loading, name.name);
     result.found.emplace(Found{
         name,
         manifest,
-        PreparedRestore(*directory, salvage.intact, parts, &options),
+        PreparedRestore(*directory, salvage.intact, parts, &options, meter),
         std::move(salvage.damaged)});
   });
   if (error) {
@@ -136,6 +139,7 @@ HOLDFAST_INLINE bool try_candidate(
     const CheckpointName& name,
     const PartSet& parts,
     const LoadOptions* options,
+    const TransferListener& listener,
     Clock& clock,
     SearchResult& result) {
   const auto lease = lease_of(root, name);
@@ -143,7 +147,7 @@ HOLDFAST_INLINE bool try_candidate(
   if (options != nullptr && options->salvage() && quick.manifest &&
       quick.verdict != Verdict::foreign) {
     return try_salvage(
-        root, name, *quick.manifest, parts, *options, clock, result);
+        root, name, *quick.manifest, parts, *options, listener, clock, result);
   }
   if (quick.verdict != Verdict::valid) {
     pass_over(root, name, quick, result);
@@ -151,10 +155,12 @@ HOLDFAST_INLINE bool try_candidate(
   }
   const auto prepare = [&] {
     const auto directory = root.open_directory(name.name);
+    TransferMeter meter(
+        listener, clock, TransferProgress::Kind::loading, name.name);
     result.found.emplace(Found{
         name,
         *quick.manifest,
-        PreparedRestore(*directory, *quick.manifest, parts, options)});
+        PreparedRestore(*directory, *quick.manifest, parts, options, meter)});
   };
   const std::optional<Error> error = detail::error_of(prepare);
   if (!error) {
@@ -226,10 +232,12 @@ HOLDFAST_INLINE SearchResult search(
     const std::vector<CheckpointName>& candidates,
     const PartSet& parts,
     const LoadOptions* options,
+    const TransferListener& listener,
     Clock& clock) {
   SearchResult result;
   for (const CheckpointName& name : candidates) {
-    if (detail::try_candidate(root, name, parts, options, clock, result)) {
+    if (detail::try_candidate(
+            root, name, parts, options, listener, clock, result)) {
       break;
     }
   }

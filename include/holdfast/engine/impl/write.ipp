@@ -55,11 +55,13 @@ HOLDFAST_INLINE Digest128 write_tensor(
     ByteSink& sink,
     const TensorSource& source,
     std::uint64_t bytes,
-    Bytes& staging) {
+    Bytes& staging,
+    TransferMeter& meter) {
   Hasher hasher;
   each_piece(source, bytes, staging, [&](ByteView piece) {
     hasher.update(piece);
     sink.write(piece);
+    meter.add(piece.size);
   });
   return hasher.digest();
 }
@@ -68,8 +70,10 @@ HOLDFAST_INLINE void write_tensors(
     ByteSink& sink,
     const CapturedPart& part,
     const SafetensorsLayout& layout,
-    PartRecord& record) {
+    PartRecord& record,
+    TransferMeter& meter) {
   sink.write(ByteView(layout.header));
+  meter.add(layout.header.size());
   sink.border();
   Bytes staging;
   for (std::size_t i = 0; i < layout.entries.size(); ++i) {
@@ -79,8 +83,8 @@ HOLDFAST_INLINE void write_tensors(
     tensor_record.name = tensor.info.name;
     tensor_record.strides = tensor.info.strides;
     tensor_record.aliases = tensor.info.aliases;
-    tensor_record.digest =
-        write_tensor(sink, *tensor.source, entry.end - entry.begin, staging);
+    tensor_record.digest = write_tensor(
+        sink, *tensor.source, entry.end - entry.begin, staging, meter);
     record.tensors.push_back(std::move(tensor_record));
     sink.border();
   }
@@ -116,13 +120,14 @@ plan_checkpoint(const std::vector<CapturedPart>& parts) {
   return plan;
 }
 
-HOLDFAST_INLINE Committed write_checkpoint(
+HOLDFAST_INLINE void write_files(
     Transaction& transaction,
     const std::vector<CapturedPart>& parts,
     const CheckpointPlan& plan,
     Values engine,
-    Manifest manifest,
-    const Compression& compression) {
+    const Compression& compression,
+    TransferMeter& meter) {
+  meter.expect(plan.bytes);
   StateDocument document;
   document.engine = std::move(engine);
   for (std::size_t i = 0; i < parts.size(); ++i) {
@@ -138,7 +143,7 @@ HOLDFAST_INLINE Committed write_checkpoint(
           plan.layouts[i].file_bytes(),
           compression,
           [&](ByteSink& sink) {
-            detail::write_tensors(sink, part, plan.layouts[i], record);
+            detail::write_tensors(sink, part, plan.layouts[i], record, meter);
           });
     }
     document.parts.push_back(std::move(record));
@@ -148,7 +153,6 @@ HOLDFAST_INLINE Committed write_checkpoint(
       kStateName, text.size(), Compression(), [&](ByteSink& sink) {
         sink.write(ByteView(text));
       });
-  return transaction.commit(std::move(manifest));
 }
 
 } // namespace holdfast

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <holdfast/base/config.hpp>
+
+#include <string>
+
+namespace holdfast {
+
+/// True if a person may be reading stderr as it is written.
+[[nodiscard]] bool stderr_is_terminal() noexcept;
+
+/// Writes `text` in the place of what is in the current line of the terminal at
+/// stderr, and leaves the cursor at the line's beginning, so that whatever is
+/// written next replaces it. Does not report errors.
+void rewrite_line(const std::string& text) noexcept;
+
+} // namespace holdfast
+
+#if HOLDFAST_HEADER_ONLY
+#include <holdfast/io/impl/terminal.ipp>
+#endif
