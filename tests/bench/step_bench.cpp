@@ -34,6 +34,7 @@ void measure(
     const Options& options,
     bool preemptible,
     const Metrics& metrics,
+    bool in_run,
     int steps,
     int repetitions) {
   ToyRun run("runs/a", options);
@@ -48,9 +49,16 @@ void measure(
   run.manager.resume();
   Series series(name);
   for (int i = 0; i < repetitions; ++i) {
-    series.add(holdfast::bench::seconds([&] {
+    const auto loop = [&] {
       for (int step = 0; step < steps; ++step) {
         run.manager.step(metrics);
+      }
+    };
+    series.add(holdfast::bench::seconds([&] {
+      if (in_run) {
+        run.manager.run(loop);
+      } else {
+        loop();
       }
     }));
   }
@@ -75,23 +83,35 @@ int main(int argc, char** argv) {
       options().save_every(holdfast::steps(1'000'000'000)),
       false,
       {},
+      false,
       steps,
       repetitions);
-  measure("default triggers", options(), false, {}, steps, repetitions);
-  measure("four triggers", many(), false, {}, steps, repetitions);
-  measure("four triggers, preemption", many(), true, {}, steps, repetitions);
+  measure("default triggers", options(), false, {}, false, steps, repetitions);
+  measure("four triggers", many(), false, {}, false, steps, repetitions);
+  measure(
+      "four triggers, preemption", many(), true, {}, false, steps, repetitions);
   measure(
       "four triggers, preemption, a metric",
       many(),
       true,
       {{"loss", 0.5}},
+      false,
       steps,
       repetitions);
   measure(
-      "the same, and a rule for divergence",
+      "the same in run(), looking at 2 % of the time",
+      many(),
+      true,
+      {{"loss", 0.5}},
+      true,
+      steps,
+      repetitions);
+  measure(
+      "without run(), and a rule for divergence",
       many().rollback_on_divergence(),
       true,
       {{"loss", 0.5}},
+      false,
       steps,
       repetitions);
 }

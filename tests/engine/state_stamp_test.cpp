@@ -45,7 +45,8 @@ TEST_CASE("state_stamp: values are those of then", "[engine][stamp]") {
     CAPTURE(kept);
     Objects objects;
     const std::string then = everything(capture(objects.parts));
-    const StateStamp stamp(objects.parts, kept);
+    StateStamp stamp;
+    stamp.take(objects.parts, kept);
     objects.rate = 0.25;
     objects.engine.discard(3);
     const auto recovered = stamp.recover(objects.parts);
@@ -60,7 +61,8 @@ TEST_CASE("state_stamp: any bit of a large tensor counts", "[engine][stamp]") {
   // Two of one size, of which only one would fit, are both not kept.
   for (const std::uint64_t kept : {kNothing, kOneTensor, kEverything - 1}) {
     Objects objects;
-    const StateStamp stamp(objects.parts, kept);
+    StateStamp stamp;
+    stamp.take(objects.parts, kept);
     for (auto* tensor : {&objects.model.weight, &objects.model.moment}) {
       for (float& element : *tensor) {
         std::uint32_t bits = 0;
@@ -83,7 +85,8 @@ TEST_CASE("state_stamp: the smallest are kept", "[engine][stamp]") {
   Objects objects;
   objects.model.moment.resize(3);
   const std::string then = everything(capture(objects.parts));
-  const StateStamp stamp(objects.parts, 12 + 63);
+  StateStamp stamp;
+  stamp.take(objects.parts, 12 + 63);
   objects.model.moment.assign(100, -1);
   const auto recovered = stamp.recover(objects.parts);
   CHECK(everything(recovered.state) == then);
@@ -106,17 +109,47 @@ TEST_CASE("state_stamp: what is kept needs no objects", "[engine][stamp]") {
   Objects objects;
   objects.parts.add("moody", make_part(moody));
   const std::string then = everything(capture(objects.parts));
-  const StateStamp stamp(objects.parts, kEverything);
-  const StateStamp digests(objects.parts, kNothing);
+  StateStamp stamp;
+  stamp.take(objects.parts, kEverything);
+  StateStamp digests;
+  digests.take(objects.parts, kNothing);
   moody.throws = true;
   objects.model.weight.clear();
   CHECK(everything(stamp.recover(objects.parts).state) == then);
   CHECK_THROWS(digests.recover(objects.parts));
 }
 
+TEST_CASE("state_stamp: taken again it forgets", "[engine][stamp]") {
+  for (const std::uint64_t kept : {kNothing, kEverything}) {
+    Objects objects;
+    StateStamp stamp;
+    CHECK_FALSE(stamp.is_taken());
+    stamp.take(objects.parts, kept);
+    stamp.forget();
+    CHECK_FALSE(stamp.is_taken());
+    // Other sizes, and tensors that come and go, in the same memory.
+    for (const std::size_t size : {20U, 3U, 0U, 16U}) {
+      CAPTURE(kept, size);
+      objects.model.weight.assign(size, static_cast<float>(size));
+      objects.model.moment.assign(16 - size % 16, 7);
+      objects.rate = static_cast<double>(size);
+      const std::string then = everything(capture(objects.parts));
+      stamp.take(objects.parts, kept == kNothing ? 0 : 1000);
+      CHECK(stamp.is_taken());
+      if (kept != kNothing) {
+        objects.model.weight.assign(5, -1);
+        objects.model.moment.clear();
+      }
+      objects.rate = -1;
+      CHECK(everything(stamp.recover(objects.parts).state) == then);
+    }
+  }
+}
+
 TEST_CASE("state_stamp: a tensor may lie elsewhere", "[engine][stamp]") {
   Objects objects;
-  const StateStamp stamp(objects.parts, kNothing);
+  StateStamp stamp;
+  stamp.take(objects.parts, kNothing);
   std::vector<float> copy = objects.model.weight;
   copy.reserve(1000);
   objects.model.weight.swap(copy);

@@ -18,8 +18,16 @@ namespace holdfast {
 class StateStamp {
  public:
   /// Captures `parts` and reads every tensor once. The smallest are kept, up to
-  /// `kept_bytes` in all. Throws what a capture throws.
-  StateStamp(const PartSet& parts, std::uint64_t kept_bytes);
+  /// `kept_bytes` in all, in the memory of the last time where that fits.
+  /// Throws what a capture throws; there is no stamp then.
+  void take(const PartSet& parts, std::uint64_t kept_bytes);
+  /// From here on there is no stamp, but its memory is kept for the next one.
+  void forget() noexcept {
+    taken_ = false;
+  }
+  [[nodiscard]] bool is_taken() const noexcept {
+    return taken_;
+  }
 
   struct Recovered {
     /// The state of then, bit by bit; empty where that is lost.
@@ -27,13 +35,14 @@ class StateStamp {
     /// Parts of which a tensor that was not kept is another now.
     std::vector<std::string> changed;
   };
-  /// `parts` are those of the constructor.
+  /// What was taken. `parts` are those it was taken of.
   [[nodiscard]] Recovered recover(const PartSet& parts) const;
 
  private:
+  class KeptTensor;
   struct Tensor {
     TensorInfo info;
-    std::shared_ptr<const TensorSource> kept; ///< Null: only the digest is.
+    std::shared_ptr<KeptTensor> kept; ///< Null: only the digest is.
     Digest128 digest;
   };
   struct StampedPart {
@@ -46,8 +55,13 @@ class StateStamp {
       const Tensor& tensor,
       const CapturedPart& now);
 
+  [[nodiscard]] static std::vector<StampedPart> stamp(
+      std::vector<CapturedPart> captured,
+      std::uint64_t kept_bytes,
+      const std::vector<StampedPart>& former);
+
   std::vector<StampedPart> parts_;
-  bool all_kept_ = true;
+  bool taken_ = false;
 };
 
 } // namespace holdfast

@@ -48,7 +48,7 @@ HOLDFAST_INLINE CheckpointName name_of(const CheckpointInfo& info) {
 /// The state at a safe point, in case an exception leaves the loop before the
 /// next one.
 struct StampedSafePoint {
-  StateStamp state;
+  StateStamp state; ///< Not taken: nobody looked.
   Progress progress;
   Metrics metrics;
 };
@@ -132,7 +132,7 @@ struct Manager::State final : LoopControl {
   bool range_left = false; ///< By a rollback, and no other has begun since.
   bool spoiled = false; ///< Restored by a resume that failed all the same.
   bool in_run = false; ///< The loop runs inside of run().
-  std::optional<detail::StampedSafePoint> stamped; ///< The last safe point.
+  detail::StampedSafePoint stamped; ///< The last one.
   TriggerPoint last_stamp;
   double stamp_seconds = 0; ///< What the last one took; 0: unknown.
   /// After a resume, until the loop goes on: what it goes on with, whatever is

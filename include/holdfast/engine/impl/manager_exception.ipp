@@ -13,7 +13,7 @@ HOLDFAST_INLINE void Manager::State::stamp_safe_point(const Metrics& metrics) {
   if (!in_run) {
     return;
   }
-  stamped.reset();
+  stamped.state.forget();
   const double share = settings.exception_share;
   if (is_saved() || diverged || share == 0) {
     return;
@@ -24,8 +24,9 @@ HOLDFAST_INLINE void Manager::State::stamp_safe_point(const Metrics& metrics) {
     return;
   }
   try {
-    stamped.emplace(detail::StampedSafePoint{
-        StateStamp(parts, settings.exception_memory), progress, metrics});
+    stamped.state.take(parts, settings.exception_memory);
+    stamped.progress = progress;
+    stamped.metrics = metrics;
   } catch (...) { // the next save says what cannot be captured
   }
   last_stamp = point;
@@ -56,14 +57,14 @@ HOLDFAST_INLINE void Manager::State::save_stamped(const std::string& reason) {
     if (diverged || (divergence && divergence->suspects())) {
       why_not = "the loss may have diverged";
     } else if (
-        !stamped || stamped->progress.step != progress.step ||
-        stamped->progress.epoch != progress.epoch) {
+        !stamped.state.is_taken() || stamped.progress.step != progress.step ||
+        stamped.progress.epoch != progress.epoch) {
       why_not = settings.exception_share == 0
           ? "exception_overhead is 0"
           : "looking at this safe point would have taken more than " +
               to_string(SaveOverhead{settings.exception_share, 0});
     } else {
-      recovered = stamped->state.recover(parts);
+      recovered = stamped.state.recover(parts);
       for (const std::string& part : recovered.changed) {
         why_not += (why_not.empty() ? "" : ", ") + ("'" + part + "'");
       }
@@ -72,11 +73,15 @@ HOLDFAST_INLINE void Manager::State::save_stamped(const std::string& reason) {
       }
     }
     if (why_not.empty()) {
-      const Metrics metrics = std::exchange(stamped, std::nullopt)->metrics;
-      std::vector<std::string> reasons = new_bests(metrics);
+      std::vector<std::string> reasons = new_bests(stamped.metrics);
       reasons.push_back(reason);
       const SaveHandle handle = write(
-          recovered.state, Value(), metrics, std::move(reasons), true, began);
+          recovered.state,
+          Value(),
+          stamped.metrics,
+          std::move(reasons),
+          true,
+          began);
       if (!handle.saved()) {
         why_not = "the save failed";
       }
@@ -105,7 +110,7 @@ HOLDFAST_INLINE Manager::Run::Run(Manager& manager) : manager_(manager) {
 
 HOLDFAST_INLINE Manager::Run::~Run() {
   manager_.state_->in_run = false;
-  manager_.state_->stamped.reset();
+  manager_.state_->stamped = {};
 }
 
 HOLDFAST_INLINE void Manager::Run::save_safe_point() const noexcept {

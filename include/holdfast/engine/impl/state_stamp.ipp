@@ -5,7 +5,6 @@
 #include <holdfast/base/bytes.hpp>
 #include <holdfast/engine/write.hpp>
 #include <holdfast/format/dtype.hpp>
-#include <holdfast/state/checks.hpp>
 
 #include <algorithm>
 #include <cstring>
@@ -13,12 +12,15 @@
 
 namespace holdfast {
 
-namespace detail {
-
-class KeptTensor final : public TensorSource {
+/// The bytes of a tensor as they were.
+class StateStamp::KeptTensor final : public TensorSource {
  public:
-  explicit KeptTensor(Bytes bytes) : bytes_(std::move(bytes)) {}
-
+  void take(const TensorOut& tensor, std::uint64_t size) {
+    bytes_.resize(static_cast<std::size_t>(size));
+    if (size != 0) {
+      tensor.source->copy_out(0, bytes_.data(), bytes_.size());
+    }
+  }
   [[nodiscard]] const std::byte* data() const noexcept override {
     return bytes_.data();
   }
@@ -30,6 +32,8 @@ class KeptTensor final : public TensorSource {
  private:
   Bytes bytes_;
 };
+
+namespace detail {
 
 HOLDFAST_INLINE std::uint64_t size_of(const TensorInfo& info) {
   return tensor_bytes(info.dtype, info.shape).value_or(0);
@@ -62,29 +66,43 @@ HOLDFAST_INLINE std::uint64_t largest_kept(
 
 } // namespace detail
 
-HOLDFAST_INLINE StateStamp::StateStamp(
+HOLDFAST_INLINE std::vector<StateStamp::StampedPart> StateStamp::stamp(
+    std::vector<CapturedPart> captured,
+    std::uint64_t kept_bytes,
+    const std::vector<StampedPart>& former) {
+  const std::uint64_t largest = detail::largest_kept(captured, kept_bytes);
+  std::vector<StampedPart> stamped(captured.size());
+  for (std::size_t i = 0; i < captured.size(); ++i) {
+    std::vector<TensorOut>& tensors = captured[i].state.tensors;
+    for (std::size_t k = 0; k < tensors.size(); ++k) {
+      Tensor tensor;
+      const std::uint64_t size = detail::size_of(tensors[k].info);
+      if (size <= largest) {
+        if (i < former.size() && k < former[i].tensors.size()) {
+          tensor.kept = former[i].tensors[k].kept;
+        }
+        if (!tensor.kept) {
+          tensor.kept = std::make_shared<KeptTensor>();
+        }
+        tensor.kept->take(tensors[k], size);
+      } else {
+        tensor.digest = digest_of(tensors[k]);
+      }
+      tensor.info = std::move(tensors[k].info);
+      stamped[i].tensors.push_back(std::move(tensor));
+    }
+    tensors.clear(); // the live ones are not kept alive
+    stamped[i].captured = std::move(captured[i]);
+  }
+  return stamped;
+}
+
+HOLDFAST_INLINE void StateStamp::take(
     const PartSet& parts,
     std::uint64_t kept_bytes) {
-  std::vector<CapturedPart> captured = capture(parts);
-  const std::uint64_t largest = detail::largest_kept(captured, kept_bytes);
-  for (CapturedPart& part : captured) {
-    StampedPart stamped;
-    for (TensorOut& out : part.state.tensors) {
-      Tensor tensor;
-      if (detail::size_of(out.info) <= largest) {
-        tensor.kept =
-            std::make_shared<detail::KeptTensor>(detail::copy_bytes(out));
-      } else {
-        tensor.digest = digest_of(out);
-        all_kept_ = false;
-      }
-      tensor.info = std::move(out.info);
-      stamped.tensors.push_back(std::move(tensor));
-    }
-    part.state.tensors.clear(); // tensors are not kept alive
-    stamped.captured = std::move(part);
-    parts_.push_back(std::move(stamped));
-  }
+  taken_ = false;
+  parts_ = stamp(capture(parts), kept_bytes, parts_);
+  taken_ = true;
 }
 
 HOLDFAST_INLINE std::shared_ptr<const TensorSource> StateStamp::find(
@@ -105,8 +123,15 @@ HOLDFAST_INLINE std::shared_ptr<const TensorSource> StateStamp::find(
 
 HOLDFAST_INLINE StateStamp::Recovered StateStamp::recover(
     const PartSet& parts) const {
+  bool all_kept = true;
+  for (const StampedPart& part : parts_) {
+    for (const Tensor& tensor : part.tensors) {
+      all_kept = all_kept && tensor.kept;
+    }
+  }
+  // Amid an update some objects cannot be captured.
   const std::vector<CapturedPart> now =
-      all_kept_ ? std::vector<CapturedPart>(parts_.size()) : capture(parts);
+      all_kept ? std::vector<CapturedPart>(parts_.size()) : capture(parts);
   Recovered result;
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     CapturedPart part = parts_[i].captured;
