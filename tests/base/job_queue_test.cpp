@@ -31,12 +31,12 @@ class Gate {
   std::atomic<bool> open_{false};
 };
 
-struct Number final : Job {
-  Number(int job_number, std::atomic<int>& count)
+struct NumberedJob final : Job {
+  NumberedJob(int job_number, std::atomic<int>& count)
       : number(job_number), alive(count) {
     ++alive;
   }
-  ~Number() override {
+  ~NumberedJob() override {
     --alive;
   }
   int number;
@@ -51,7 +51,7 @@ struct Doubler final : Worker {
   explicit Doubler(std::atomic<int>& count) : runs(count) {}
   void run(Job& job) override {
     ++runs;
-    Number& number = static_cast<Number&>(job);
+    NumberedJob& number = static_cast<NumberedJob&>(job);
     if (number.running != nullptr) {
       number.running->store(true);
     }
@@ -73,8 +73,8 @@ struct Fixture {
     }
   }
   /// A job to be adjusted, then `queue->give(Owned<Job>(job))`.
-  Number* number(int number) {
-    return new Number(number, alive);
+  NumberedJob* number(int number) {
+    return new NumberedJob(number, alive);
   }
   void give(int first, int count) {
     for (int i = first; i < first + count; ++i) {
@@ -84,7 +84,7 @@ struct Fixture {
   /// Gives one that waits at `gate`; returns when it is there.
   void give_waiting(int first, Gate& gate, bool fails = false) {
     std::atomic<bool> running{false};
-    Number* const slow = number(first);
+    NumberedJob* const slow = number(first);
     slow->gate = &gate;
     slow->running = &running;
     slow->fails = fails;
@@ -95,7 +95,7 @@ struct Fixture {
   }
   int take() {
     const Owned<Job> job = queue->take();
-    return static_cast<Number&>(*job).result;
+    return static_cast<NumberedJob&>(*job).result;
   }
 
   std::atomic<int> alive{0};
@@ -111,7 +111,7 @@ TEST_CASE("job queue: jobs are taken in the order given", "[state]") {
   Fixture f(workers);
   // The first one ends last.
   Gate gate;
-  Number* const slow = f.number(0);
+  NumberedJob* const slow = f.number(0);
   slow->gate = &gate;
   f.queue->give(Owned<Job>(slow));
   f.give(1, 20);
@@ -132,7 +132,7 @@ TEST_CASE("job queue: jobs are taken in the order given", "[state]") {
 TEST_CASE("job queue: what a job throws comes at its turn", "[state]") {
   Fixture f(2);
   f.give(1, 1);
-  Number* const bad = f.number(2);
+  NumberedJob* const bad = f.number(2);
   bad->fails = true;
   f.queue->give(Owned<Job>(bad));
   f.give(3, 1);
