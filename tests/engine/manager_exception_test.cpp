@@ -353,6 +353,57 @@ TEST_CASE(
   }
 }
 
+TEST_CASE(
+    "exception: an earlier safe point does not stand for the last",
+    "[engine][exception][fault]") {
+  const auto memory = test::new_disk();
+  const auto disk = std::make_shared<testing::FaultFileSystem>(memory);
+  test::Events events;
+  const auto options = [&] {
+    return rare(disk).on_event(events.handler());
+  };
+  SECTION("nobody looked at the last") {
+    // By its clock the first look takes a second, and no time passes then.
+    test::ManualClock clock;
+    Slow slow{&clock};
+    Manager manager(
+        test::kRoot, options().clock(clock).exception_overhead(0.01));
+    manager.add("slow", slow);
+    manager.resume();
+    slow.in_step = true;
+    CHECK_THROWS_AS(
+        manager.run([&] {
+          manager.step();
+          manager.step();
+          throw Failed();
+        }),
+        Failed);
+    REQUIRE(slow.looks > 0);
+    REQUIRE(events.count(Event::Kind::warning) == 1);
+    CHECK(
+        events.of(Event::Kind::warning)
+            .front()
+            .text.find("step 2 was not saved, looking at this safe point would "
+                       "have taken more than 1 % of the time") !=
+        std::string::npos);
+  }
+  SECTION("the last call did not get to its end") {
+    ToyRun run(
+        test::kRoot, options().save_every(steps(3)).max_save_failures(1));
+    run.manager.resume();
+    disk->plan(testing::Fault::error(EIO).on(
+        testing::Operations{testing::Operation::create_directory}));
+    CHECK_THROWS_AS(run.manager.run([&] { test::train_steps(run, 3); }), Error);
+    REQUIRE(events.count(Event::Kind::warning) == 1);
+    CHECK(
+        events.of(Event::Kind::warning)
+            .front()
+            .text.find("step 3 was not saved, the call that counted it has not "
+                       "ended; there is no checkpoint") != std::string::npos);
+  }
+  CHECK(test::steps_on(memory).empty());
+}
+
 TEST_CASE("exception: looking stays within its share", "[engine][exception]") {
   // Each look takes a second, by this clock; each step takes ten.
   const auto disk = test::new_disk();

@@ -57,8 +57,11 @@ HOLDFAST_INLINE void Manager::State::save_stamped(const std::string& reason) {
     if (diverged || (divergence && divergence->suspects())) {
       why_not = "the loss may have diverged";
     } else if (
-        !stamped.state.is_taken() || stamped.progress.step != progress.step ||
-        stamped.progress.epoch != progress.epoch) {
+        stamped.state.is_taken() &&
+        (stamped.progress.step != progress.step ||
+         stamped.progress.epoch != progress.epoch)) {
+      why_not = "the call that counted it has not ended";
+    } else if (!stamped.state.is_taken()) {
       why_not = settings.exception_share == 0
           ? "exception_overhead is 0"
           : "looking at this safe point would have taken more than " +
