@@ -69,7 +69,7 @@ TEST_CASE("event log: what a run did, line by line", "[events]") {
   std::getline(lines, line);
   CHECK(
       at(from_json(line).object(), "text").text() ==
-      "wrote ckpt-000001-step-1");
+      "staged ckpt-000001-step-1");
   std::getline(lines, line);
   const Value value = from_json(line);
   const Values& saved = value.object("line");

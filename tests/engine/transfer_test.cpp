@@ -17,7 +17,7 @@ namespace {
 struct Heard {
   std::vector<TransferProgress> all;
 
-  [[nodiscard]] ProgressHandler handler() {
+  [[nodiscard]] TransferHandler handler() {
     return [this](const TransferProgress& progress) {
       all.push_back(progress);
     };
@@ -53,7 +53,7 @@ struct SlowRun {
     return quiet_options(disk)
         .clock(clock)
         .on_event(events.handler())
-        .on_progress(heard.handler());
+        .on_transfer(heard.handler());
   }
 };
 
@@ -177,8 +177,8 @@ TEST_CASE("transfer: an interval that makes no sense", "[engine][transfer]") {
   const double inf = std::numeric_limits<double>::infinity();
   for (const double bad : {0.0, -1.0, inf, std::nan("")}) {
     const std::chrono::duration<double> interval(bad);
-    CHECK_THROWS_AS(Options().on_progress({}, interval), Error);
-    CHECK_THROWS_AS(LoadOptions().on_progress({}, interval), Error);
+    CHECK_THROWS_AS(Options().on_transfer({}, interval), Error);
+    CHECK_THROWS_AS(LoadOptions().on_transfer({}, interval), Error);
   }
 }
 
@@ -190,7 +190,7 @@ TEST_CASE("transfer: a manager tells of saves and resumes", "[engine]") {
     manager.add("model", slow.model);
     manager.resume();
     CHECK(slow.heard.all.empty());
-    SECTION("uncompressed") {
+    SECTION("by default") {
       manager.step();
     }
     SECTION("a heartbeat each time, or a monitor thinks it hangs") {
@@ -230,7 +230,7 @@ TEST_CASE("transfer: a manager tells of saves and resumes", "[engine]") {
   parts.add("model", make_part(slow.model));
   load(
       kRoot,
-      LoadOptions().on_progress(slow.heard.handler()),
+      LoadOptions().on_transfer(slow.heard.handler()),
       parts,
       *slow.disk,
       slow.clock);
@@ -238,11 +238,35 @@ TEST_CASE("transfer: a manager tells of saves and resumes", "[engine]") {
   slow.heard.all.clear();
   load(
       checkpoint_path(1, 1),
-      LoadOptions().salvage(true).on_progress(slow.heard.handler()),
+      LoadOptions().salvage(true).on_transfer(slow.heard.handler()),
       parts,
       *slow.disk,
       slow.clock);
   check_transfer(slow.heard.all, Kind::loading, name);
+}
+
+TEST_CASE("transfer: the heartbeat keeps its own time", "[engine]") {
+  SlowRun slow;
+  Manager manager(
+      kRoot,
+      slow.options()
+          .on_transfer(slow.heard.handler(), std::chrono::hours(1))
+          .heartbeat(std::chrono::seconds(2)));
+  manager.add("model", slow.model);
+  manager.resume();
+  int beats = 0;
+  slow.disk->set_hook([&](std::uint64_t, const std::string& what) {
+    if (what.find("write ") == 0) {
+      slow.clock.pass(1);
+    }
+    if (what.find("write_lock") == 0 &&
+        what.find("HEARTBEAT") != std::string::npos) {
+      ++beats;
+    }
+  });
+  manager.step();
+  CHECK(beats > 5);
+  CHECK(slow.heard.all.empty());
 }
 
 TEST_CASE("transfer: a save that fails is over, too", "[engine][fault]") {

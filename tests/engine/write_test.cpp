@@ -80,7 +80,7 @@ TEST_CASE("write: files, table and digests of a checkpoint", "[write]") {
     manifest.run_id = std::string(32, 'b');
     Values engine;
     engine["x"] = 1;
-    write_files(
+    write_parts(
         transaction,
         parts,
         plan,

@@ -24,7 +24,7 @@ namespace holdfast {
 
 /// The first line of a text from elsewhere, at most 200 bytes of it, fit to be
 /// quoted in one of our own: '?' stands for what is not UTF-8 and for control
-/// characters, "..." for what was left out.
+/// characters, "..." at the end for what was left out.
 [[nodiscard]] std::string first_line(std::string_view text);
 
 /// Decimal digits only, no sign, no blank; independent of the locale. Nothing

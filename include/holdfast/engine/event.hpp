@@ -13,7 +13,7 @@ struct Event {
     resumed,
     fresh_start,
     save_started, ///< `saved` or `save_failed` follows, or the process ended.
-    save_staged, ///< What the checkpoint will hold is fixed, and written.
+    save_staged, ///< What the loop does to its objects no more changes it.
     saved,
     save_failed,
     passed_over, ///< A checkpoint that could not be used at a resume.

@@ -65,9 +65,9 @@ class LoadOptions {
   /// be had even without state.json (docs/loading.md).
   LoadOptions& salvage(bool salvage);
 
-  /// As `Options::on_progress`.
-  LoadOptions& on_progress(
-      ProgressHandler handler,
+  /// As `Options::on_transfer`.
+  LoadOptions& on_transfer(
+      TransferHandler handler,
       std::chrono::duration<double> interval = std::chrono::seconds(1));
 
   /// One pattern and what it is for.
@@ -91,7 +91,7 @@ class LoadOptions {
   [[nodiscard]] bool salvage() const noexcept {
     return salvage_;
   }
-  [[nodiscard]] const TransferListener& transfers() const noexcept {
+  [[nodiscard]] const TransferListener& on_transfer() const noexcept {
     return transfers_;
   }
 

@@ -16,6 +16,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -38,7 +39,8 @@ class Manager {
  public:
   /// `invalid_argument` for options that make no sense. Touches no disk.
   explicit Manager(std::string directory, Options options = {});
-  /// Gives the directory back. Never throws, never saves.
+  /// Gives the directory back, when the files of removed checkpoints are gone.
+  /// Never throws, never saves, calls no handler.
   HOLDFAST_INLINE virtual ~Manager();
   Manager(const Manager&) = delete;
   Manager& operator=(const Manager&) = delete;
@@ -51,7 +53,8 @@ class Manager {
   void add_part(std::string name, std::unique_ptr<Part> part);
 
   /// Tells after a restore whether the objects still do what they did: `output`
-  /// is called at each save and once more after a restore, and the report says
+  /// is called at each save (but those that `run()` makes for an exception) and
+  /// once more after a restore, and the report says
   /// whether the two outputs are equal, close or different (`ProbeResult`).
   ///
   ///     checkpoints.probe([&] {
@@ -152,13 +155,13 @@ class Manager {
   /// there, and never an update that was cut short. Values, random state and
   /// small tensors are remembered; large ones must not have changed since. So
   /// an exception from fetching data, a forward pass, a gradient or a
-  /// validation costs no step.
+  /// validation costs no step where the state was read at the safe point.
   ///
   ///     checkpoints.run([&] {
   ///       while (checkpoints.running(holdfast::epochs(20))) { ... }
   ///     });
   ///
-  /// For this all parts are read at the safe points, as often as
+  /// For this all parts are read at safe points, as often as
   /// `Options::exception_overhead` allows; an event says whether it was saved,
   /// or why not. Parts must still be there when an exception
   /// leaves `loop`. `invalid_argument` inside of another `run()`.
@@ -167,8 +170,11 @@ class Manager {
     const Run run(*this);
     try {
       return std::forward<Loop>(loop)();
-    } catch (...) {
-      run.save_safe_point();
+    } catch (const std::exception& error) {
+      run.save_safe_point(error.what());
+      throw;
+    } catch (...) { // a thread that is cancelled comes by here, too
+      run.save_safe_point("no std::exception");
       throw;
     }
   }
@@ -249,8 +255,7 @@ class Manager {
     ~Run();
     Run(const Run&) = delete;
     Run& operator=(const Run&) = delete;
-    /// In the handler of an exception.
-    void save_safe_point() const noexcept;
+    void save_safe_point(const char* exception) const noexcept;
 
    private:
     Manager& manager_;

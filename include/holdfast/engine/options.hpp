@@ -11,6 +11,7 @@
 #include <holdfast/policy/no_space.hpp>
 #include <holdfast/policy/retention.hpp>
 #include <holdfast/policy/trigger.hpp>
+#include <holdfast/store/deletion.hpp>
 #include <holdfast/store/transaction.hpp>
 
 #include <chrono>
@@ -159,11 +160,12 @@ class Options {
   /// What `Manager::run()` may take to be able to save when an exception leaves
   /// the loop. It reads all parts once at a safe point, and not at the next
   /// ones until that is within `share` of the time: where steps are long for
-  /// the size of the state, all are covered. 1: every safe point, 0: none.
+  /// the size of the state, all are covered. Default 0.02; 1: every safe point,
+  /// 0: none.
   ///
   /// Of the smallest tensors, running statistics among them, it keeps copies,
-  /// up to `memory` bytes in all; these may change. With room for the whole
-  /// state the safe point can be saved whatever happens after it.
+  /// up to `memory` bytes in all (default 16 MiB); these may change. With room
+  /// for the whole state the safe point can be saved whatever happens after it.
   Options& exception_overhead(
       double share,
       std::uint64_t memory = std::uint64_t{16} << 20);
@@ -205,8 +207,8 @@ class Options {
   /// passed, and at the end if it was told before; instead of the default,
   /// which draws a bar where stderr is a terminal. An empty function draws
   /// none.
-  Options& on_progress(
-      ProgressHandler handler,
+  Options& on_transfer(
+      TransferHandler handler,
       std::chrono::duration<double> interval = std::chrono::seconds(1));
 
   /// Whether events are written to history.jsonl in the run directory, too.

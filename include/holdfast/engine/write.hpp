@@ -33,7 +33,7 @@ struct CheckpointPlan {
 /// Writes all files of a checkpoint but its manifest from captured parts,
 /// straight from their tensors and without a copy of the state. `transaction`
 /// was begun for `plan.bytes`, which `meter` follows.
-void write_files(
+void write_parts(
     Transaction& transaction,
     const std::vector<CapturedPart>& parts,
     const CheckpointPlan& plan,

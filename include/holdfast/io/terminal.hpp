@@ -6,12 +6,13 @@
 
 namespace holdfast {
 
-/// True if a person may be reading stderr as it is written.
-[[nodiscard]] bool stderr_is_terminal() noexcept;
+/// True if a person may be watching stderr: it is the terminal in whose
+/// foreground this process runs, and not a "dumb" one (TERM).
+[[nodiscard]] bool stderr_is_in_foreground() noexcept;
 
 /// Writes `text` in the place of what is in the current line of the terminal at
-/// stderr, and leaves the cursor at the line's beginning, so that whatever is
-/// written next replaces it. Does not report errors.
+/// stderr, and leaves the cursor at the line's beginning. Does not report
+/// errors.
 void rewrite_line(const std::string& text) noexcept;
 
 } // namespace holdfast

@@ -3,49 +3,46 @@
 #include <holdfast/base/config.hpp>
 #include <holdfast/base/job_queue.hpp>
 #include <holdfast/io/file_system.hpp>
+#include <holdfast/store/deletion.hpp>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 namespace holdfast {
 
-/// Where the files of a removed checkpoint are deleted.
-enum class Deletion {
-  at_once, ///< By the call that removes it.
-  in_background, ///< By a thread: large files take the system a while.
-};
-
 /// Deletes what has been renamed to trash and so is gone for every reader. The
 /// order in which it does so, and whether a crash comes in between, matters to
-/// nobody: the next writer sweeps what is left.
+/// nobody: the next writer sweeps what is left. In a forked child all of this
+/// does nothing. One thread at a time.
 class Trash {
  public:
   Trash(std::shared_ptr<Directory> root, Deletion deletion);
-  /// Waits as `finish()` does. In a forked child it does nothing.
+  /// Waits as `wait()` does.
   ~Trash();
   Trash(const Trash&) = delete;
   Trash& operator=(const Trash&) = delete;
 
   /// Deletes the directory `name` of the root with all that is in it.
-  void empty(std::string name) noexcept;
+  void remove(std::string name) noexcept;
 
-  /// Waits until all of it is gone, so that its space is free.
-  void finish() noexcept;
+  /// Returns when all of it is gone, so that its space is free.
+  void wait() noexcept;
 
   /// What could not be deleted and has not been told yet: a line for people
   /// about each. Never waits.
-  [[nodiscard]] std::vector<std::string> take_failures();
+  [[nodiscard]] std::vector<std::string> take_failures() noexcept;
 
  private:
   void collect(bool wait) noexcept;
-  void note(const std::string& name) noexcept;
+  [[nodiscard]] bool is_forked() const noexcept;
 
   std::shared_ptr<Directory> root_;
-  std::vector<std::string> failures_;
-  std::vector<std::string> given_; ///< Names, in the order of the queue.
-  detail::JobQueue queue_; ///< Without a worker: at once.
   bool in_background_;
+  std::uint64_t generation_; ///< Of the process that made it.
+  std::vector<std::string> failures_;
+  detail::JobQueue queue_; ///< Of one thread that starts with the first job.
 };
 
 } // namespace holdfast

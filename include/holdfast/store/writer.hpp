@@ -5,10 +5,10 @@
 #include <holdfast/io/file_system.hpp>
 #include <holdfast/io/process.hpp>
 #include <holdfast/store/catalog.hpp>
+#include <holdfast/store/deletion.hpp>
 #include <holdfast/store/line_file.hpp>
 #include <holdfast/store/lock.hpp>
 #include <holdfast/store/pin.hpp>
-#include <holdfast/store/trash.hpp>
 
 #include <cstdint>
 #include <functional>
@@ -18,6 +18,8 @@
 #include <vector>
 
 namespace holdfast {
+
+class Trash;
 
 /// What a checkpoint is held by, whatever the rules say.
 struct Hold {

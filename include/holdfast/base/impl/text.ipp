@@ -178,7 +178,7 @@ HOLDFAST_INLINE std::string first_line(std::string_view text) {
     line += printable ? text.substr(0, length) : std::string_view("?");
     text.remove_prefix(taken);
   }
-  return text.empty() ? line : line + "...";
+  return text.empty() || text == "\n" ? line : line + "...";
 }
 
 HOLDFAST_INLINE std::optional<std::uint64_t> parse_decimal(

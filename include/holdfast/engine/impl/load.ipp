@@ -22,7 +22,7 @@ HOLDFAST_INLINE SearchResult find_to_load(
     const PartSet& parts,
     Clock& clock) {
   SearchResult result =
-      search(root, candidates, parts, &options, options.transfers(), clock);
+      search(root, candidates, parts, &options, options.on_transfer(), clock);
   if (!result.found) {
     throw_nothing_usable(root, result.passed_over);
   }
@@ -50,7 +50,7 @@ HOLDFAST_INLINE SearchResult open_to_load(
       }
     }
     TransferMeter meter(
-        options.transfers(),
+        options.on_transfer(),
         clock,
         TransferProgress::Kind::loading,
         split_path(checkpoint.path()).name);

@@ -95,8 +95,8 @@ HOLDFAST_INLINE LoadOptions& LoadOptions::salvage(bool salvage) {
   return *this;
 }
 
-HOLDFAST_INLINE LoadOptions& LoadOptions::on_progress(
-    ProgressHandler handler,
+HOLDFAST_INLINE LoadOptions& LoadOptions::on_transfer(
+    TransferHandler handler,
     std::chrono::duration<double> interval) {
   transfers_ = transfer_listener(std::move(handler), interval.count());
   return *this;

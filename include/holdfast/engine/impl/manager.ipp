@@ -21,6 +21,7 @@
 #include <holdfast/policy/trigger.hpp>
 #include <holdfast/store/catalog.hpp>
 #include <holdfast/store/names.hpp>
+#include <holdfast/store/trash.hpp>
 #include <holdfast/store/writer.hpp>
 
 #include <algorithm>
@@ -48,9 +49,9 @@ HOLDFAST_INLINE CheckpointName name_of(const CheckpointInfo& info) {
 /// The state at a safe point, in case an exception leaves the loop before the
 /// next one.
 struct StampedSafePoint {
-  StateStamp state; ///< Not taken: nobody looked.
-  Progress progress;
+  StateStamp state; ///< Not taken: it cannot be had.
   Metrics metrics;
+  bool exact = true;
 };
 
 /// One time that a run went back by itself, and the data that did it.
@@ -105,6 +106,7 @@ struct Manager::State final : LoopControl {
   bool told_no_metric = false; ///< That the one that is followed never comes.
   TriggerPoint last_save;
   Progress last_saved; ///< Where the newest checkpoint stands.
+  bool last_saved_exact = true;
   std::string last_path; ///< Of the newest checkpoint; empty: none.
   double save_seconds = 0; ///< What a save takes, as measured; 0: unknown.
   int failures = 0; ///< In a row, but for those for want of space.
@@ -133,6 +135,7 @@ struct Manager::State final : LoopControl {
   bool spoiled = false; ///< Restored by a resume that failed all the same.
   bool in_run = false; ///< The loop runs inside of run().
   detail::StampedSafePoint stamped; ///< The last one.
+  const char* unstamped = ""; ///< Why that cannot be had.
   TriggerPoint last_stamp;
   double stamp_seconds = 0; ///< What the last one took; 0: unknown.
   /// After a resume, until the loop goes on: what it goes on with, whatever is
@@ -174,7 +177,13 @@ struct Manager::State final : LoopControl {
   }
 
   // engine/impl/manager_telling.ipp
-  void emit(Event::Kind kind, std::string checkpoint, std::string text);
+  enum class Tell { everybody, log_only };
+  void emit(
+      Event::Kind kind,
+      std::string checkpoint,
+      std::string text,
+      Tell whom = Tell::everybody);
+  [[nodiscard]] TransferListener beating_listener();
   void beat(Heartbeat::State state, double elapsed_seconds) noexcept;
   [[nodiscard]] Heartbeat::State state_at_end() const noexcept;
   void end_heartbeat() noexcept;
@@ -282,9 +291,11 @@ struct Manager::State final : LoopControl {
   void warn_of_a_full_disk(std::uint64_t bytes);
 
   // engine/impl/manager_exception.ipp
+  void leave_safe_point() noexcept;
   void stamp_safe_point(const Metrics& metrics);
-  void save_safe_point();
-  void save_stamped(const std::string& reason);
+  [[nodiscard]] std::optional<std::vector<CapturedPart>> recover_safe_point(
+      std::string& why_not);
+  void save_safe_point(const char* exception);
 
   // engine/impl/manager_probe.ipp
   [[nodiscard]] Value run_probe();
@@ -330,7 +341,7 @@ struct Manager::State final : LoopControl {
   [[nodiscard]] std::vector<RetentionDecision> decide(
       const std::vector<CheckpointInfo>& infos);
   void retain();
-  void tell_deletion_failures() noexcept;
+  void tell_deletion_failures(Tell whom = Tell::everybody) noexcept;
   [[nodiscard]] bool discard(
       const CheckpointName& name,
       const std::string& reason,
@@ -401,6 +412,7 @@ HOLDFAST_INLINE void Manager::step(const Metrics& metrics) {
     return;
   }
   state.require_ranked(metrics, false);
+  state.leave_safe_point();
   state.rolled_back = false;
   state.stepped = true;
   if (state.divergence) {
@@ -446,6 +458,7 @@ HOLDFAST_INLINE void Manager::end_epoch(const Metrics& metrics) {
   }
   state.require_ranked(metrics, true);
   state.warn_of_no_metric();
+  state.leave_safe_point();
   ++state.progress.epoch;
   state.progress.batch = 0;
   state.means.end_epoch();

@@ -8,6 +8,12 @@
 
 namespace holdfast {
 
+/// From here to the next safe point there is none.
+HOLDFAST_INLINE void Manager::State::leave_safe_point() noexcept {
+  stamped.state.forget();
+  unstamped = "the call that counted it has not ended";
+}
+
 /// At a safe point, when what was due is saved.
 HOLDFAST_INLINE void Manager::State::stamp_safe_point(const Metrics& metrics) {
   if (!in_run) {
@@ -15,92 +21,87 @@ HOLDFAST_INLINE void Manager::State::stamp_safe_point(const Metrics& metrics) {
   }
   stamped.state.forget();
   const double share = settings.exception_share;
-  if (is_saved() || diverged || share == 0) {
+  if (is_saved() || diverged || (divergence && divergence->suspects())) {
     return;
   }
   const TriggerPoint point = now();
-  if (share < 1 &&
-      !is_due(SaveOverhead{share, 0}, stamp_seconds, last_stamp, point)) {
+  if (share == 0 ||
+      (share < 1 &&
+       !is_due(SaveOverhead{share, 0}, stamp_seconds, last_stamp, point))) {
+    unstamped =
+        "looking at this safe point would have taken more than "
+        "exception_overhead";
     return;
   }
   try {
-    stamped.state.take(parts, settings.exception_memory);
-    stamped.progress = progress;
     stamped.metrics = metrics;
-  } catch (...) { // the next save says what cannot be captured
+    stamped.exact = !sources.ahead();
+    stamped.state.take(parts, settings.exception_memory);
+  } catch (...) { // the next save says what
+    unstamped = "it could not be captured";
   }
   last_stamp = point;
   stamp_seconds = elapsed() - point.elapsed_seconds;
 }
 
-/// An exception is on its way out of the loop.
-HOLDFAST_INLINE void Manager::State::save_safe_point() {
-  if (!writer || fork_generation() != fork || is_saved() || told_interruption) {
-    return; // nothing to save, or it has been told what was saved
-  }
-  try {
-    throw;
-  } catch (const Error& error) {
-    if (error.code() == ErrorCode::lost_lock) {
-      return; // somebody else trains this run now
+/// The state at the last safe point; nothing where it cannot be had, and why.
+HOLDFAST_INLINE std::optional<std::vector<CapturedPart>> Manager::State::
+    recover_safe_point(std::string& why_not) {
+  if (diverged || (divergence && divergence->suspects())) {
+    why_not = "the loss may have diverged";
+  } else if (is_too_late_to_save()) {
+    why_not = left_out;
+  } else if (!stamped.state.is_taken()) {
+    why_not = unstamped;
+  } else {
+    StateStamp::Recovered recovered = stamped.state.recover(parts);
+    if (recovered.changed.empty()) {
+      return std::move(recovered.state);
     }
-  } catch (...) {
+    why_not = "changed since:";
+    for (const std::string& part : recovered.changed) {
+      why_not += " '" + part + "'";
+    }
   }
-  save_stamped("exception: " + first_line(current_exception_text()));
+  return std::nullopt;
 }
 
-HOLDFAST_INLINE void Manager::State::save_stamped(const std::string& reason) {
+/// An exception is on its way out of the loop.
+HOLDFAST_INLINE void Manager::State::save_safe_point(const char* exception) {
+  if (!writer || fork_generation() != fork || !stepped ||
+      (is_saved() && last_saved_exact)) {
+    return; // there is nothing that is not saved
+  }
+  const std::string reason = "exception: " + first_line(exception);
   std::string why_not;
   try {
     const double began = settings.clock->monotonic_seconds();
-    StateStamp::Recovered recovered;
-    if (diverged || (divergence && divergence->suspects())) {
-      why_not = "the loss may have diverged";
-    } else if (
-        stamped.state.is_taken() &&
-        (stamped.progress.step != progress.step ||
-         stamped.progress.epoch != progress.epoch)) {
-      why_not = "the call that counted it has not ended";
-    } else if (!stamped.state.is_taken()) {
-      why_not = settings.exception_share == 0
-          ? "exception_overhead is 0"
-          : "looking at this safe point would have taken more than " +
-              to_string(SaveOverhead{settings.exception_share, 0});
-    } else {
-      recovered = stamped.state.recover(parts);
-      for (const std::string& part : recovered.changed) {
-        why_not += (why_not.empty() ? "" : ", ") + ("'" + part + "'");
-      }
-      if (!why_not.empty()) {
-        why_not = "changed since: " + why_not;
-      }
-    }
-    if (why_not.empty()) {
+    const auto state = recover_safe_point(why_not);
+    if (state) {
       std::vector<std::string> reasons = new_bests(stamped.metrics);
       reasons.push_back(reason);
       const SaveHandle handle = write(
-          recovered.state,
+          *state,
           Value(),
           stamped.metrics,
           std::move(reasons),
-          true,
+          stamped.exact,
           began);
-      if (!handle.saved()) {
-        why_not = "the save failed";
+      if (handle.saved()) {
+        return;
       }
+      why_not = "the save failed";
     }
   } catch (...) {
     why_not = current_exception_text();
   }
-  if (!why_not.empty()) {
-    emit(
-        Event::Kind::warning,
-        split_path(last_path).name,
-        reason + ": step " + std::to_string(progress.step) +
-            " was not saved, " + why_not +
-            (last_path.empty() ? "; there is no checkpoint"
-                               : "; the newest is " + last_path));
-  }
+  emit(
+      Event::Kind::warning,
+      split_path(last_path).name,
+      reason + ": step " + std::to_string(progress.step) + " was not saved, " +
+          why_not +
+          (last_path.empty() ? "; there is no checkpoint"
+                             : "; the newest is " + last_path));
 }
 
 HOLDFAST_INLINE Manager::Run::Run(Manager& manager) : manager_(manager) {
@@ -109,6 +110,7 @@ HOLDFAST_INLINE Manager::Run::Run(Manager& manager) : manager_(manager) {
     throw_invalid_argument("run", "it is called inside of itself");
   }
   manager.state_->in_run = true;
+  manager.state_->unstamped = "it was not reached in this run()";
 }
 
 HOLDFAST_INLINE Manager::Run::~Run() {
@@ -116,9 +118,10 @@ HOLDFAST_INLINE Manager::Run::~Run() {
   manager_.state_->stamped = {};
 }
 
-HOLDFAST_INLINE void Manager::Run::save_safe_point() const noexcept {
+HOLDFAST_INLINE void Manager::Run::save_safe_point(
+    const char* exception) const noexcept {
   try {
-    manager_.state_->save_safe_point();
+    manager_.state_->save_safe_point(exception);
   } catch (...) { // the loop's own exception is the one that counts
   }
 }

@@ -125,11 +125,11 @@ Manager::State::take(const std::function<ResumeReport()>& begin) {
 }
 
 HOLDFAST_INLINE void Manager::State::close() noexcept {
-  if (writer && fork_generation() == fork) {
-    writer->trash().finish();
-    tell_deletion_failures();
-  }
   end_heartbeat();
+  if (writer && fork_generation() == fork) {
+    writer->trash().wait();
+    tell_deletion_failures(Tell::log_only); // a handler may be gone by now
+  }
   sources.detach();
   heartbeat.reset();
   event_log.reset();
@@ -227,6 +227,8 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
   save_seconds = engine.save_seconds;
   progress = manifest.progress;
   last_saved = manifest.progress;
+  last_saved_exact = manifest.exact;
+  stamped.state.forget();
   last_path = root->path() + "/" + found.name.name;
   elapsed_before = manifest.progress.elapsed_seconds;
   started_at = settings.clock->monotonic_seconds();

@@ -73,10 +73,11 @@ HOLDFAST_INLINE void Manager::State::retain() {
 }
 
 /// What is deleted in the background fails some time after its removal.
-HOLDFAST_INLINE void Manager::State::tell_deletion_failures() noexcept {
+HOLDFAST_INLINE void Manager::State::tell_deletion_failures(
+    Tell whom) noexcept {
   try {
     for (std::string& text : writer->trash().take_failures()) {
-      emit(Event::Kind::warning, "", std::move(text));
+      emit(Event::Kind::warning, "", std::move(text), whom);
     }
   } catch (...) { // no memory to tell it with
   }

@@ -118,15 +118,7 @@ HOLDFAST_INLINE SaveHandle Manager::State::write(
   beat(Heartbeat::State::saving, elapsed());
   const ScopeExit saving_ends([&] { beat(state_before, elapsed()); });
   emit(Event::Kind::save_started, "", save_text(reasons));
-  // A save that takes long is no hung process.
-  const TransferListener saving_listener{
-      [&](const TransferProgress& transfer) {
-        beat(Heartbeat::State::saving, elapsed());
-        if (settings.transfers.handler) {
-          settings.transfers.handler(transfer);
-        }
-      },
-      settings.transfers.interval_seconds};
+  const TransferListener listener = beating_listener();
   auto result = std::make_shared<SaveHandle::Result>();
   std::uint64_t sequence = 0;
   std::string name;
@@ -139,11 +131,8 @@ HOLDFAST_INLINE SaveHandle Manager::State::write(
     name = checkpoint_name(sequence, progress.step);
     {
       TransferMeter meter(
-          saving_listener,
-          *settings.clock,
-          TransferProgress::Kind::saving,
-          name);
-      write_files(
+          listener, *settings.clock, TransferProgress::Kind::saving, name);
+      write_parts(
           transaction,
           captured,
           plan,
@@ -151,9 +140,9 @@ HOLDFAST_INLINE SaveHandle Manager::State::write(
           settings.compression,
           meter);
     }
-    emit(Event::Kind::save_staged, name, "wrote " + name);
-    static_cast<void>(
-        transaction.commit(manifest(metrics, std::move(reasons), exact)));
+    emit(Event::Kind::save_staged, name, "staged " + name);
+    name =
+        transaction.commit(manifest(metrics, std::move(reasons), exact)).name;
     result->path = root->path() + "/" + name;
   } catch (...) {
     result->error = std::current_exception();
@@ -167,6 +156,7 @@ HOLDFAST_INLINE SaveHandle Manager::State::write(
     failures = 0;
     space_failures = 0;
     last_saved = progress;
+    last_saved_exact = exact;
     last_path = result->path;
     history->mark_valid(sequence);
     for (const KeepBest& rule : settings.retention.best) {

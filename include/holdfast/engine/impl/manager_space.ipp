@@ -76,7 +76,7 @@ HOLDFAST_INLINE void Manager::State::warn_of_a_full_disk(std::uint64_t bytes) {
   if (what_will_not_fit(count, bytes, 0, *root).empty()) {
     return;
   }
-  writer->trash().finish(); // what a former run has left is still going
+  writer->trash().wait(); // what a former run has left is still going
   // Those that are there have their room already.
   const std::uint64_t present = scan(*root).search_order().size() * bytes;
   const std::string text = what_will_not_fit(count, bytes, present, *root);

@@ -9,7 +9,8 @@ namespace holdfast {
 HOLDFAST_INLINE void Manager::State::emit(
     Event::Kind kind,
     std::string checkpoint,
-    std::string text) {
+    std::string text,
+    Tell whom) {
   const Event event{kind, std::move(checkpoint), std::move(text)};
   if (event_log) {
     Values more;
@@ -20,7 +21,7 @@ HOLDFAST_INLINE void Manager::State::emit(
     more["time"] = settings.clock->wall_seconds();
     event_log->append(event, std::move(more));
   }
-  if (settings.on_event) {
+  if (settings.on_event && whom == Tell::everybody) {
     try {
       settings.on_event(event);
     } catch (...) { // an event must not end a training run
@@ -34,6 +35,27 @@ HOLDFAST_INLINE void Manager::State::beat(
   if (heartbeat) {
     heartbeat->beat(state, progress, elapsed_seconds);
   }
+}
+
+/// The user's, and the heartbeat with its own interval: a save that takes long
+/// is no hung process.
+HOLDFAST_INLINE TransferListener Manager::State::beating_listener() {
+  const TransferListener& user = settings.transfers;
+  const double interval = settings.heartbeat_seconds > 0
+      ? std::min(settings.heartbeat_seconds, user.interval_seconds)
+      : user.interval_seconds;
+  return TransferListener{
+      [this, &user, told = 0.0](const TransferProgress& transfer) mutable {
+        beat(Heartbeat::State::saving, elapsed());
+        const bool is_due = transfer.over
+            ? told > 0
+            : transfer.seconds - told >= user.interval_seconds;
+        if (user.handler && is_due) {
+          told = transfer.seconds;
+          user.handler(transfer);
+        }
+      },
+      interval};
 }
 
 HOLDFAST_INLINE void Manager::State::end_heartbeat() noexcept {

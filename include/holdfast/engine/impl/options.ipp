@@ -125,8 +125,8 @@ HOLDFAST_INLINE Options& Options::deletion(Deletion deletion) {
   return *this;
 }
 
-HOLDFAST_INLINE Options& Options::on_progress(
-    ProgressHandler handler,
+HOLDFAST_INLINE Options& Options::on_transfer(
+    TransferHandler handler,
     std::chrono::duration<double> interval) {
   settings_.transfers = transfer_listener(std::move(handler), interval.count());
   return *this;

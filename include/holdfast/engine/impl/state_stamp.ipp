@@ -16,7 +16,9 @@ namespace holdfast {
 class StateStamp::KeptTensor final : public TensorSource {
  public:
   void take(const TensorOut& tensor, std::uint64_t size) {
-    bytes_.resize(static_cast<std::size_t>(size));
+    if (bytes_.size() != size) { // else in the memory that is there
+      bytes_ = Bytes(static_cast<std::size_t>(size));
+    }
     if (size != 0) {
       tensor.source->copy_out(0, bytes_.data(), bytes_.size());
     }

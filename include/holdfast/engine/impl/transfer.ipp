@@ -34,20 +34,20 @@ HOLDFAST_INLINE std::string to_string(const TransferProgress& progress) {
       ", " + format_bytes(progress.bytes) + " of " +
       format_bytes(progress.total_bytes);
   const std::size_t room = kMostText - before.size() - after.size();
-  return before + progress.checkpoint.substr(0, room) + after;
+  return before + first_line(progress.checkpoint).substr(0, room) + after;
 }
 
-HOLDFAST_INLINE void print_progress(const TransferProgress& progress) {
-  if (stderr_is_terminal()) {
+HOLDFAST_INLINE void print_transfer(const TransferProgress& progress) {
+  if (stderr_is_in_foreground()) {
     rewrite_line(progress.over ? std::string() : to_string(progress));
   }
 }
 
 HOLDFAST_INLINE TransferListener
-transfer_listener(ProgressHandler handler, double interval_seconds) {
+transfer_listener(TransferHandler handler, double interval_seconds) {
   if (!(interval_seconds > 0) || !std::isfinite(interval_seconds)) {
     throw_invalid_argument(
-        "on_progress",
+        "on_transfer",
         "the interval must be above 0 and finite",
         format_number(interval_seconds));
   }
@@ -68,10 +68,13 @@ HOLDFAST_INLINE TransferMeter::TransferMeter(
 }
 
 HOLDFAST_INLINE TransferMeter::~TransferMeter() {
-  if (told_ != began_) {
+  if (!has_told_) {
+    return;
+  }
+  try {
     progress_.over = true;
-    progress_.seconds = clock_.monotonic_seconds() - began_;
-    tell();
+    tell(clock_.monotonic_seconds());
+  } catch (...) { // who only looks must not end a save
   }
 }
 
@@ -84,20 +87,20 @@ HOLDFAST_INLINE void TransferMeter::add(std::uint64_t bytes) noexcept {
   if (!listener_.handler) {
     return;
   }
-  const double now = clock_.monotonic_seconds();
-  if (now - told_ < listener_.interval_seconds || now == began_) {
-    return;
+  try {
+    const double now = clock_.monotonic_seconds();
+    if (now - told_ >= listener_.interval_seconds) {
+      has_told_ = true;
+      tell(now);
+    }
+  } catch (...) { // as above
   }
-  told_ = now;
-  progress_.seconds = now - began_;
-  tell();
 }
 
-HOLDFAST_INLINE void TransferMeter::tell() noexcept {
-  try {
-    listener_.handler(progress_);
-  } catch (...) { // who only looks must not end a save
-  }
+HOLDFAST_INLINE void TransferMeter::tell(double now) {
+  told_ = now;
+  progress_.seconds = now - began_;
+  listener_.handler(progress_);
 }
 
 } // namespace holdfast

@@ -120,7 +120,7 @@ plan_checkpoint(const std::vector<CapturedPart>& parts) {
   return plan;
 }
 
-HOLDFAST_INLINE void write_files(
+HOLDFAST_INLINE void write_parts(
     Transaction& transaction,
     const std::vector<CapturedPart>& parts,
     const CheckpointPlan& plan,

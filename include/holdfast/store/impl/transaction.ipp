@@ -10,6 +10,7 @@
 #include <holdfast/store/impl/names.ipp>
 #include <holdfast/store/impl/writer.ipp>
 #include <holdfast/store/names.hpp>
+#include <holdfast/store/trash.hpp>
 
 #include <map>
 #include <string_view>
@@ -141,7 +142,7 @@ HOLDFAST_INLINE Transaction::Transaction(
   // Step 1: fence, space, claim. What was removed must be gone by now, or there
   // would be more on the disk than anybody counts on.
   writer.check_fence();
-  writer.trash().finish();
+  writer.trash().wait();
   detail::check_space(root, expected_bytes);
   try {
     s.sequence = writer.claim_number([&](std::uint64_t number) {

@@ -3,6 +3,7 @@
 #include <holdfast/store/trash.hpp>
 
 #include <holdfast/base/error.hpp>
+#include <holdfast/base/posix_fork.hpp>
 
 #include <utility>
 
@@ -10,10 +11,28 @@ namespace holdfast {
 
 namespace detail {
 
+/// Empty: it is gone. Otherwise a line for people.
+HOLDFAST_INLINE std::string delete_tree(
+    Directory& root,
+    const std::string& name) noexcept {
+  try {
+    try {
+      remove_tree(root, name);
+      return {};
+    } catch (...) {
+      return name + " could not be deleted and is left to the next run: " +
+          current_exception_text();
+    }
+  } catch (...) { // no memory to tell it with
+    return {};
+  }
+}
+
 class DeletionJob final : public Job {
  public:
   explicit DeletionJob(std::string doomed) : name(std::move(doomed)) {}
   std::string name;
+  std::string failure;
 };
 
 class DeletionWorker final : public Worker {
@@ -22,7 +41,8 @@ class DeletionWorker final : public Worker {
       : root_(std::move(root)) {}
 
   void run(Job& job) override {
-    remove_tree(*root_, static_cast<DeletionJob&>(job).name);
+    auto& deletion = static_cast<DeletionJob&>(job);
+    deletion.failure = delete_tree(*root_, deletion.name);
   }
 
  private:
@@ -33,7 +53,8 @@ class DeletionWorker final : public Worker {
 
 HOLDFAST_INLINE Trash::Trash(std::shared_ptr<Directory> root, Deletion deletion)
     : root_(std::move(root)),
-      in_background_(deletion == Deletion::in_background) {
+      in_background_(deletion == Deletion::in_background),
+      generation_(fork_generation()) {
   if (in_background_) {
     queue_.add_worker(
         detail::Owned<detail::Worker>(new detail::DeletionWorker(root_)));
@@ -41,57 +62,49 @@ HOLDFAST_INLINE Trash::Trash(std::shared_ptr<Directory> root, Deletion deletion)
 }
 
 HOLDFAST_INLINE Trash::~Trash() {
-  finish();
+  wait();
 }
 
-HOLDFAST_INLINE void Trash::empty(std::string name) noexcept {
-  try {
-    if (in_background_) {
-      given_.push_back(name);
-      try {
-        queue_.give(detail::Owned<detail::Job>(new detail::DeletionJob(name)));
-        return;
-      } catch (...) { // no more threads, or no memory for one
-        given_.pop_back();
-      }
+HOLDFAST_INLINE bool Trash::is_forked() const noexcept {
+  return fork_generation() != generation_;
+}
+
+HOLDFAST_INLINE void Trash::remove(std::string name) noexcept {
+  if (is_forked()) {
+    return;
+  }
+  if (in_background_) {
+    try {
+      queue_.give(detail::Owned<detail::Job>(new detail::DeletionJob(name)));
+      return;
+    } catch (...) { // no more threads, or no memory for one
     }
-    remove_tree(*root_, name);
-  } catch (...) {
-    note(name);
+  }
+  std::string failure = detail::delete_tree(*root_, name);
+  if (!failure.empty()) {
+    failures_.push_back(std::move(failure));
   }
 }
 
-HOLDFAST_INLINE void Trash::finish() noexcept {
+HOLDFAST_INLINE void Trash::wait() noexcept {
   collect(true);
 }
 
-HOLDFAST_INLINE std::vector<std::string> Trash::take_failures() {
+HOLDFAST_INLINE std::vector<std::string> Trash::take_failures() noexcept {
   collect(false);
   return std::exchange(failures_, {});
 }
 
 HOLDFAST_INLINE void Trash::collect(bool wait) noexcept {
-  try {
-    while (!given_.empty() && (wait || queue_.has_done())) {
-      try {
-        static_cast<void>(queue_.take());
-      } catch (...) {
-        note(given_.front());
-      }
-      given_.erase(given_.begin());
-    }
-  } catch (...) { // a forked child: the thread is its parent's
-    given_.clear();
+  if (is_forked()) {
+    return;
   }
-}
-
-/// In the handler of what went wrong.
-HOLDFAST_INLINE void Trash::note(const std::string& name) noexcept {
-  try {
-    failures_.push_back(
-        name + " could not be deleted and is left to the next run: " +
-        current_exception_text());
-  } catch (...) { // no memory to tell it with
+  while (wait ? queue_.size() > 0 : queue_.has_done()) {
+    const detail::Owned<detail::Job> job = queue_.take();
+    std::string& failure = static_cast<detail::DeletionJob&>(*job).failure;
+    if (!failure.empty()) {
+      failures_.push_back(std::move(failure));
+    }
   }
 }
 

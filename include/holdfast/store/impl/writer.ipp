@@ -8,6 +8,7 @@
 #include <holdfast/format/manifest.hpp>
 #include <holdfast/store/impl/names.ipp>
 #include <holdfast/store/names.hpp>
+#include <holdfast/store/trash.hpp>
 
 #include <algorithm>
 #include <string_view>
@@ -166,7 +167,7 @@ struct Writer::State {
     }
     root->sync();
     for (const std::string& name : doomed) {
-      trash.empty(name);
+      trash.remove(name);
     }
   }
 };
@@ -380,7 +381,7 @@ HOLDFAST_INLINE void Writer::remove(const CheckpointName& name) {
   // A crash that brought the old name back, without its files, would make a
   // lie of it.
   s.root->sync();
-  s.trash.empty(trash);
+  s.trash.remove(trash);
 }
 
 HOLDFAST_INLINE Trash& Writer::trash() noexcept {
