@@ -47,6 +47,7 @@ struct Loop {
   Hook after_step;
   bool with_rate = true;
   bool with_engine = true;
+  bool in_run = false; ///< Exceptions are to be saved for.
   std::int64_t goal = kEpochs;
   Options options = Options().keep_last(2).on_event({});
 
@@ -80,6 +81,14 @@ struct Loop {
     if (after_resume) {
       after_resume(*this);
     }
+    if (in_run) {
+      checkpoints.run([&] { train(checkpoints); });
+    } else {
+      train(checkpoints);
+    }
+  }
+
+  void train(Manager& checkpoints) {
     while (checkpoints.running(epochs(goal))) {
       if (before_range) {
         before_range(*this);
@@ -161,6 +170,19 @@ TEST_CASE("resume check: a right loop is equal, in every way", "[testing]") {
   INFO(here);
   CHECK(here.finding == Finding::equal);
   CHECK(here.interruptions == forked.interruptions);
+}
+
+TEST_CASE("resume check: a loop that saves when it throws", "[testing]") {
+  for (const std::uint64_t memory : {0, 1000}) {
+    const ResumeCheckResult result = resume_equals_uninterrupted(
+        run_of([memory](Loop& loop) {
+          loop.in_run = true;
+          loop.options.exception_overhead(1, memory);
+        }),
+        ResumeCheckOptions().save_every(steps(3)).interrupt_everywhere());
+    INFO(result);
+    CHECK(result.finding == Finding::equal);
+  }
 }
 
 TEST_CASE("resume check: in a new process of this program", "[testing]") {

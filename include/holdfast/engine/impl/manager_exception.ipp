@@ -16,12 +16,9 @@ HOLDFAST_INLINE void Manager::State::leave_safe_point() noexcept {
 
 /// At a safe point, when what was due is saved.
 HOLDFAST_INLINE void Manager::State::stamp_safe_point(const Metrics& metrics) {
-  if (!in_run) {
-    return;
-  }
-  stamped.state.forget();
   const double share = settings.exception_share;
-  if (is_saved() || diverged || (divergence && divergence->suspects())) {
+  if (!in_run || is_saved() || diverged ||
+      (divergence && divergence->suspects())) {
     return;
   }
   const TriggerPoint point = now();
