@@ -173,7 +173,7 @@ TEST_CASE("resume check: a right loop is equal, in every way", "[testing]") {
 }
 
 TEST_CASE("resume check: a loop that saves when it throws", "[testing]") {
-  for (const std::uint64_t memory : {0, 1000}) {
+  for (const std::uint64_t memory : {0U, 1000U}) {
     const ResumeCheckResult result = resume_equals_uninterrupted(
         run_of([memory](Loop& loop) {
           loop.in_run = true;

@@ -54,8 +54,8 @@ class Manager {
 
   /// Tells after a restore whether the objects still do what they did: `output`
   /// is called at each save (but those that `run()` makes for an exception) and
-  /// once more after a restore, and the report says
-  /// whether the two outputs are equal, close or different (`ProbeResult`).
+  /// once more after a restore, and the report says whether the two outputs are
+  /// equal, close or different (`ProbeResult`).
   ///
   ///     checkpoints.probe([&] {
   ///       torch::NoGradGuard no_grad;
@@ -163,18 +163,19 @@ class Manager {
   ///
   /// For this all parts are read at safe points, as often as
   /// `Options::exception_overhead` allows; an event says whether it was saved,
-  /// or why not. Parts must still be there when an exception
-  /// leaves `loop`. `invalid_argument` inside of another `run()`.
+  /// or why not. Parts must still be there when an exception leaves `loop`, so
+  /// make them outside of it; what they do to be saved is done at safe points,
+  /// too, and once more then. `invalid_argument` inside of another `run()`.
   template <class Loop>
   decltype(auto) run(Loop&& loop) {
-    const Run run(*this);
+    const RunScope scope(*this);
     try {
       return std::forward<Loop>(loop)();
     } catch (const std::exception& error) {
-      run.save_safe_point(error.what());
+      scope.save_safe_point(error.what());
       throw;
     } catch (...) { // a thread that is cancelled comes by here, too
-      run.save_safe_point("no std::exception");
+      scope.save_safe_point("no std::exception");
       throw;
     }
   }
@@ -249,12 +250,12 @@ class Manager {
 
  private:
   /// From the begin to the end of a run().
-  class Run {
+  class RunScope {
    public:
-    explicit Run(Manager& manager);
-    ~Run();
-    Run(const Run&) = delete;
-    Run& operator=(const Run&) = delete;
+    explicit RunScope(Manager& manager);
+    ~RunScope();
+    RunScope(const RunScope&) = delete;
+    RunScope& operator=(const RunScope&) = delete;
     void save_safe_point(const char* exception) const noexcept;
 
    private:

@@ -133,7 +133,7 @@ class Options {
   /// Where the files of what retention and `prune()` remove are deleted.
   /// Default: in the background. The name goes at once either way, a save waits
   /// for what the one before it has removed, and the end of the manager for the
-  /// rest.
+  /// rest. Directories of the file system are then used by two threads.
   Options& deletion(Deletion deletion);
 
   /// Default: none.

@@ -5,6 +5,7 @@
 #include <holdfast/io/checksum.hpp>
 #include <holdfast/state/part.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -50,9 +51,10 @@ class StateStamp {
     std::vector<Tensor> tensors;
   };
 
-  /// Null where it is lost.
+  /// Null where it is lost. `index`: where it was, and most likely is.
   [[nodiscard]] static std::shared_ptr<const TensorSource> find(
       const Tensor& tensor,
+      std::size_t index,
       const CapturedPart& now);
 
   [[nodiscard]] static std::vector<StampedPart> stamp(

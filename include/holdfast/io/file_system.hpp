@@ -23,8 +23,7 @@
 ///   short transfers are finished inside; they never surface.
 /// - Nothing is durable before the sync that the contract names.
 /// - A directory may be used by several threads at once, other objects by one
-/// at
-///   a time. Destructors release and never report.
+///   at a time. Destructors release and never report.
 namespace holdfast {
 
 enum class FileKind { file, directory, symlink, other };

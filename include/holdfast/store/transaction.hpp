@@ -31,10 +31,9 @@ struct Committed {
 class Transaction {
  public:
   /// Step 1: fence, wait for what is being deleted, space for `expected_bytes`
-  /// and a margin
-  /// (`no_space`; a file system that says 0 or nothing is believed to have it),
-  /// mkdir of the staging directory, which claims the next number. `writer`
-  /// must outlive this.
+  /// and a margin (`no_space`; a file system that says 0 or nothing is believed
+  /// to have it), mkdir of the staging directory, which claims the next number.
+  /// `writer` must outlive this.
   Transaction(Writer& writer, std::uint64_t expected_bytes);
   ~Transaction();
 

@@ -36,6 +36,7 @@ class Trash {
 
  private:
   void collect(bool wait) noexcept;
+  void note(std::string&& failure) noexcept;
   [[nodiscard]] bool is_forked() const noexcept;
 
   std::shared_ptr<Directory> root_;

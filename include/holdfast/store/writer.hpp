@@ -89,10 +89,9 @@ class Writer {
   /// Step 9 for one checkpoint: rename to `.trash-...`, sync the root, give it
   /// to the trash, which deletes it (`Deletion`); where the rename fails
   /// (EXDEV, full disk) the manifest is unlinked first and its directory
-  /// synced. Refuses
-  /// (`locked`) one that is being read or pinned. After another error it is
-  /// whole, or no reader accepts the rest; calling again goes on where the name
-  /// is still there.
+  /// synced. Refuses (`locked`) one that is being read or pinned. After another
+  /// error it is whole, or no reader accepts the rest; calling again goes on
+  /// where the name is still there.
   void remove(const CheckpointName& name);
   /// What was removed or swept until now.
   [[nodiscard]] Trash& trash() noexcept;

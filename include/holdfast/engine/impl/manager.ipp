@@ -46,8 +46,8 @@ HOLDFAST_INLINE CheckpointName name_of(const CheckpointInfo& info) {
   return CheckpointName{info.sequence, info.step, info.name};
 }
 
-/// The state at a safe point, in case an exception leaves the loop before the
-/// next one.
+/// The parts at a safe point, in case an exception leaves the loop before the
+/// next one. The manager's own state does not move until then.
 struct StampedSafePoint {
   StateStamp state; ///< Not taken: it cannot be had.
   Metrics metrics;

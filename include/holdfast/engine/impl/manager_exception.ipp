@@ -17,14 +17,21 @@ HOLDFAST_INLINE void Manager::State::leave_safe_point() noexcept {
 /// At a safe point, when what was due is saved.
 HOLDFAST_INLINE void Manager::State::stamp_safe_point(const Metrics& metrics) {
   const double share = settings.exception_share;
-  if (!in_run || is_saved() || diverged ||
-      (divergence && divergence->suspects())) {
+  if (!in_run || diverged || (divergence && divergence->suspects()) ||
+      is_too_late_to_save()) {
+    return;
+  }
+  if (is_saved()) {
+    unstamped = "it was saved, and then what is not exact";
+    return;
+  }
+  if (share == 0) {
+    unstamped = "exception_overhead is 0";
     return;
   }
   const TriggerPoint point = now();
-  if (share == 0 ||
-      (share < 1 &&
-       !is_due(SaveOverhead{share, 0}, stamp_seconds, last_stamp, point))) {
+  if (share < 1 &&
+      !is_due(SaveOverhead{share, 0}, stamp_seconds, last_stamp, point)) {
     unstamped =
         "looking at this safe point would have taken more than "
         "exception_overhead";
@@ -65,8 +72,8 @@ HOLDFAST_INLINE std::optional<std::vector<CapturedPart>> Manager::State::
 
 /// An exception is on its way out of the loop.
 HOLDFAST_INLINE void Manager::State::save_safe_point(const char* exception) {
-  if (!writer || fork_generation() != fork || !stepped ||
-      (is_saved() && last_saved_exact)) {
+  if (!writer || fork_generation() != fork ||
+      (is_saved() && (last_saved_exact || !stepped))) {
     return; // there is nothing that is not saved
   }
   const std::string reason = "exception: " + first_line(exception);
@@ -101,7 +108,8 @@ HOLDFAST_INLINE void Manager::State::save_safe_point(const char* exception) {
                              : "; the newest is " + last_path));
 }
 
-HOLDFAST_INLINE Manager::Run::Run(Manager& manager) : manager_(manager) {
+HOLDFAST_INLINE Manager::RunScope::RunScope(Manager& manager)
+    : manager_(manager) {
   manager.state_->require_owner();
   if (manager.state_->in_run) {
     throw_invalid_argument("run", "it is called inside of itself");
@@ -110,12 +118,12 @@ HOLDFAST_INLINE Manager::Run::Run(Manager& manager) : manager_(manager) {
   manager.state_->unstamped = "it was not reached in this run()";
 }
 
-HOLDFAST_INLINE Manager::Run::~Run() {
+HOLDFAST_INLINE Manager::RunScope::~RunScope() {
   manager_.state_->in_run = false;
   manager_.state_->stamped = {};
 }
 
-HOLDFAST_INLINE void Manager::Run::save_safe_point(
+HOLDFAST_INLINE void Manager::RunScope::save_safe_point(
     const char* exception) const noexcept {
   try {
     manager_.state_->save_safe_point(exception);

@@ -140,9 +140,9 @@ HOLDFAST_INLINE SaveHandle Manager::State::write(
           settings.compression,
           meter);
     }
+    Manifest staged = manifest(metrics, std::move(reasons), exact);
     emit(Event::Kind::save_staged, name, "staged " + name);
-    name =
-        transaction.commit(manifest(metrics, std::move(reasons), exact)).name;
+    name = transaction.commit(std::move(staged)).name;
     result->path = root->path() + "/" + name;
   } catch (...) {
     result->error = std::current_exception();

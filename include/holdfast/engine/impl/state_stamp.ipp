@@ -109,18 +109,22 @@ HOLDFAST_INLINE void StateStamp::take(
 
 HOLDFAST_INLINE std::shared_ptr<const TensorSource> StateStamp::find(
     const Tensor& tensor,
+    std::size_t index,
     const CapturedPart& now) {
   if (tensor.kept) {
     return tensor.kept;
   }
-  for (const TensorOut& live : now.state.tensors) {
-    if (live.info.name == tensor.info.name) {
-      return live.info == tensor.info && digest_of(live) == tensor.digest
-          ? live.source
-          : nullptr;
-    }
-  }
-  return nullptr;
+  const std::vector<TensorOut>& tensors = now.state.tensors;
+  const auto has_name = [&](const TensorOut& live) {
+    return live.info.name == tensor.info.name;
+  };
+  const auto live = index < tensors.size() && has_name(tensors[index])
+      ? tensors.begin() + static_cast<std::ptrdiff_t>(index)
+      : std::find_if(tensors.begin(), tensors.end(), has_name);
+  return live != tensors.end() && live->info == tensor.info &&
+          digest_of(*live) == tensor.digest
+      ? live->source
+      : nullptr;
 }
 
 HOLDFAST_INLINE StateStamp::Recovered StateStamp::recover(
@@ -137,8 +141,9 @@ HOLDFAST_INLINE StateStamp::Recovered StateStamp::recover(
   Recovered result;
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     CapturedPart part = parts_[i].captured;
-    for (const Tensor& tensor : parts_[i].tensors) {
-      auto source = find(tensor, now[i]);
+    for (std::size_t k = 0; k < parts_[i].tensors.size(); ++k) {
+      const Tensor& tensor = parts_[i].tensors[k];
+      auto source = find(tensor, k, now[i]);
       if (!source) {
         result.changed.push_back(part.name);
         break;

@@ -80,9 +80,15 @@ HOLDFAST_INLINE void Trash::remove(std::string name) noexcept {
     } catch (...) { // no more threads, or no memory for one
     }
   }
-  std::string failure = detail::delete_tree(*root_, name);
-  if (!failure.empty()) {
-    failures_.push_back(std::move(failure));
+  note(detail::delete_tree(*root_, name));
+}
+
+HOLDFAST_INLINE void Trash::note(std::string&& failure) noexcept {
+  try {
+    if (!failure.empty()) {
+      failures_.push_back(std::move(failure));
+    }
+  } catch (...) { // no memory to tell it with
   }
 }
 
@@ -101,10 +107,7 @@ HOLDFAST_INLINE void Trash::collect(bool wait) noexcept {
   }
   while (wait ? queue_.size() > 0 : queue_.has_done()) {
     const detail::Owned<detail::Job> job = queue_.take();
-    std::string& failure = static_cast<detail::DeletionJob&>(*job).failure;
-    if (!failure.empty()) {
-      failures_.push_back(std::move(failure));
-    }
+    note(std::move(static_cast<detail::DeletionJob&>(*job).failure));
   }
 }
 
