@@ -1,5 +1,6 @@
 #include "engine_support.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <functional>
 #include <map>
@@ -76,12 +77,13 @@ struct Count {
 };
 
 /// Cuts the power at each operation of `act` in turn and tries every loss
-/// pattern. `act` returns the step that was acknowledged last.
+/// pattern, or at each operation another `share`-th of them. `act` returns the
+/// step that was acknowledged last.
 Count cut_everywhere(
     const Disk& before,
-    const std::function<std::int64_t(const std::shared_ptr<FileSystem>&)>&
-        act) {
-  const std::uint64_t every = test::one_in(4);
+    const std::function<std::int64_t(const std::shared_ptr<FileSystem>&)>& act,
+    std::uint64_t share = 1) {
+  const std::uint64_t every = std::max(test::one_in(4), share);
   Count count;
   for (std::uint64_t n = 1;; ++n) {
     const Disk disk = before->snapshot();
@@ -158,8 +160,9 @@ TEST_CASE(
   CAPTURE(test::seed());
   // Whether it falls into an operation of the loop or of the thread is chance,
   // and must not matter.
-  const Count count =
-      cut_everywhere(acknowledged_steps(2), [](const auto& faulty) {
+  const Count count = cut_everywhere(
+      acknowledged_steps(2),
+      [](const auto& faulty) {
         std::int64_t acknowledged = 2;
         try {
           ToyRun run(
@@ -175,7 +178,8 @@ TEST_CASE(
         } catch (const Error&) {
         }
         return acknowledged;
-      });
+      },
+      8);
   WARN("crash points " << count.points << ", disk states " << count.states);
   CHECK(count.points > 150);
 }

@@ -247,6 +247,7 @@ TEST_CASE("transfer: a manager tells of saves and resumes", "[engine]") {
 
 TEST_CASE("transfer: the heartbeat keeps its own time", "[engine]") {
   SlowRun slow;
+  int beats = 0;
   Manager manager(
       kRoot,
       slow.options()
@@ -254,7 +255,6 @@ TEST_CASE("transfer: the heartbeat keeps its own time", "[engine]") {
           .heartbeat(std::chrono::seconds(2)));
   manager.add("model", slow.model);
   manager.resume();
-  int beats = 0;
   slow.disk->set_hook([&](std::uint64_t, const std::string& what) {
     if (what.find("write ") == 0) {
       slow.clock.pass(1);
