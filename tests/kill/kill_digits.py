@@ -11,8 +11,9 @@ times and then allowed to end. Demanded of all of them:
   at the end of epochs;
 - every line about an epoch that any of the processes printed, with its mean
   loss, accuracy and learning rate, is that run's line;
-- a start after a kill resumes the newest checkpoint that the kill has left,
-  passes none over, and warns of nothing; it is a fresh start only if there is
+- a start after a kill resumes the newest checkpoint that the kill has left or,
+  if the run had just gone back and saved nothing since, the one it went back to;
+  it passes none over, and warns of nothing; it is a fresh start only if there is
   none;
 - one that diverges without the rule learns nothing, and with the rule all;
 - one that is preempted saves, says so, and exits with 75, unless the signal came
@@ -121,8 +122,13 @@ def names(directory, prefix):
     return sorted(n for n in os.listdir(directory) if n.startswith(prefix))
 
 
-def newest(checkpoints):
-    return max(checkpoints, key=lambda n: int(n.split("-")[1]), default=None)
+def to_resume(directory):
+    """The newest checkpoint or, where the newest line has none yet, its origin."""
+    numbered = {int(n.split("-")[1]): n for n in names(directory, "ckpt-")}
+    lines = names(directory, "line-")
+    if lines and int(lines[-1].split("-")[1]) > max(numbered, default=0):
+        return numbered[int(lines[-1].split("-from-")[1])]
+    return numbered[max(numbered)] if numbered else None
 
 
 def weights(lines):
@@ -189,6 +195,7 @@ class Counts:
         self.within_save = 0
         self.within_removal = 0
         self.before_report = 0
+        self.gone_back = 0
         self.resumes = 0
         self.fresh = 0
         self.directories = 0
@@ -200,7 +207,8 @@ def run_directory(
     counts.directories += 1
     done = 0
     while True:
-        expected = newest(names(directory, "ckpt-"))
+        expected = to_resume(directory)
+        lines = names(directory, "line-")
         digits = Digits(command, f"{directory}.log")
         if done < kills:
             early = chance.random() < BEFORE_REPORT
@@ -208,10 +216,13 @@ def run_directory(
                 digits.wait_until(lambda: digits.lines())
             moment = chance.uniform(0, reference.start_up if early else WINDOW)
             deadline = time.monotonic() + moment
-            digits.wait_until(lambda: time.monotonic() >= deadline)
+            # The first new line is struck at once, before its first save.
+            digits.wait_until(lambda: time.monotonic() >= deadline or
+                              (not lines and names(directory, "line-")))
         else:
             digits.finish()
         killed = digits.strike(number)
+        counts.gone_back += names(directory, "line-") != lines
         check(digits, reference, expected)
         if digits.lines():
             counts.resumes += expected is not None
@@ -270,7 +281,8 @@ def main():
         sys.exit(1)
     print(f"{counts.kills} times: {counts.within_save} within a save, "
           f"{counts.within_removal} within a removal, {counts.before_report} "
-          f"before the resume was reported; {counts.resumes} resumes and "
+          f"before the resume was reported, {counts.gone_back} after "
+          f"going back; {counts.resumes} resumes and "
           f"{counts.fresh} fresh starts in {counts.directories} directories; "
           f"{time.monotonic() - began:.0f} s")
     shutil.rmtree(work)
