@@ -140,6 +140,27 @@ TEST_CASE("transfer: what a listener throws is nothing", "[engine][transfer]") {
   meter.add(1);
 }
 
+TEST_CASE(
+    "transfer: the pulse is felt with each piece, whoever listens",
+    "[engine][transfer]") {
+  ManualClock clock;
+  int pulses = 0;
+  const TransferListener nobody{{}, 1};
+  {
+    TransferMeter meter(nobody, clock, Kind::saving, "a", [&] { ++pulses; });
+    meter.add(1);
+    meter.add(1);
+  }
+  CHECK(pulses == 2);
+  Heard heard;
+  const TransferListener listener{heard.handler(), 1};
+  TransferMeter meter(listener, clock, Kind::saving, "a", [] {
+    throw std::runtime_error("who only looks must not end a save");
+  });
+  clock.pass(1);
+  meter.add(1);
+}
+
 TEST_CASE("transfer: for people in one line", "[engine][transfer]") {
   TransferProgress progress;
   progress.kind = Kind::loading;

@@ -46,7 +46,8 @@ struct TransferListener {
 
 /// Follows one transfer: tells the listener for the first time when it has
 /// lasted the interval, so that short ones go without a word, then after each
-/// interval, and, if it has told anything, at the end.
+/// interval, and, if it has told anything, at the end. `pulse` is called with
+/// every piece; empty: nothing is.
 class TransferMeter {
  public:
   /// `listener` and `clock` must outlive this.
@@ -54,7 +55,8 @@ class TransferMeter {
       const TransferListener& listener,
       Clock& clock,
       TransferProgress::Kind kind,
-      std::string checkpoint);
+      std::string checkpoint,
+      std::function<void()> pulse = {});
   ~TransferMeter();
   TransferMeter(const TransferMeter&) = delete;
   TransferMeter& operator=(const TransferMeter&) = delete;
@@ -68,6 +70,7 @@ class TransferMeter {
 
   const TransferListener& listener_;
   Clock& clock_;
+  std::function<void()> pulse_;
   TransferProgress progress_;
   double began_;
   double told_; ///< The last time; at first the beginning.

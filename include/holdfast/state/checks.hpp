@@ -16,9 +16,6 @@ namespace holdfast::detail {
 /// "F32 [2, 3]"
 [[nodiscard]] std::string tensor_text(const TensorInfo& info);
 
-/// All bytes of a captured tensor, row-major.
-[[nodiscard]] Bytes copy_bytes(const TensorOut& tensor);
-
 /// Adds a mismatch for each tensor of `saved`, for each of its values that is
 /// not in `names`, and for each of `names` that it lacks.
 void check_value_names(

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <holdfast/base/bytes.hpp>
 #include <holdfast/format/dtype.hpp>
 #include <holdfast/format/value.hpp>
 #include <holdfast/state/cursor.hpp>
@@ -58,6 +59,23 @@ class TensorSource {
 struct TensorOut {
   TensorInfo info;
   std::shared_ptr<const TensorSource> source;
+
+  /// Of all its bytes.
+  [[nodiscard]] std::uint64_t size() const noexcept {
+    return tensor_bytes(info.dtype, info.shape).value_or(0);
+  }
+  [[nodiscard]] Bytes copy() const {
+    Bytes bytes;
+    copy_to(bytes);
+    return bytes;
+  }
+  /// In memory that is there already, if it is large enough.
+  void copy_to(Bytes& into) const {
+    into.resize(static_cast<std::size_t>(size()));
+    if (!into.empty()) {
+      source->copy_out(0, into.data(), into.size());
+    }
+  }
 };
 
 /// A captured state. Tensors alias live ones until they are written.

@@ -183,7 +183,6 @@ struct Manager::State final : LoopControl {
       std::string checkpoint,
       std::string text,
       Tell whom = Tell::everybody);
-  [[nodiscard]] TransferListener beating_listener();
   void beat(Heartbeat::State state, double elapsed_seconds) noexcept;
   [[nodiscard]] Heartbeat::State state_at_end() const noexcept;
   void end_heartbeat() noexcept;
@@ -304,7 +303,7 @@ struct Manager::State final : LoopControl {
 
   // engine/impl/manager_interruption.ipp
   void see_interruption();
-  [[nodiscard]] bool is_too_late_to_save();
+  [[nodiscard]] std::string too_late_to_save() const;
   void tell_interruption();
 
   // engine/impl/manager_save.ipp

@@ -18,7 +18,7 @@ HOLDFAST_INLINE void Manager::State::leave_safe_point() noexcept {
 HOLDFAST_INLINE void Manager::State::stamp_safe_point(const Metrics& metrics) {
   const double share = settings.exception_share;
   if (!in_run || diverged || (divergence && divergence->suspects()) ||
-      is_too_late_to_save()) {
+      !too_late_to_save().empty()) {
     return;
   }
   if (is_saved()) {
@@ -53,9 +53,13 @@ HOLDFAST_INLINE std::optional<std::vector<CapturedPart>> Manager::State::
     recover_safe_point(std::string& why_not) {
   if (diverged || (divergence && divergence->suspects())) {
     why_not = "the loss may have diverged";
-  } else if (is_too_late_to_save()) {
-    why_not = left_out;
-  } else if (!stamped.state.is_taken()) {
+    return std::nullopt;
+  }
+  why_not = too_late_to_save();
+  if (!why_not.empty()) {
+    return std::nullopt;
+  }
+  if (!stamped.state.is_taken()) {
     why_not = unstamped;
   } else {
     StateStamp::Recovered recovered = stamped.state.recover(parts);

@@ -16,19 +16,16 @@ HOLDFAST_INLINE void Manager::State::see_interruption() {
   }
 }
 
-/// True if an interrupted run would not get through a save: what is durable
-/// stays the newest.
-HOLDFAST_INLINE bool Manager::State::is_too_late_to_save() {
+/// Why an interrupted run would not get through a save, so that what is durable
+/// stays the newest; empty if it would.
+HOLDFAST_INLINE std::string Manager::State::too_late_to_save() const {
   if (interruption.empty() || interrupter == nullptr) {
-    return false;
+    return {};
   }
   const double left = interrupter->seconds_left();
-  if (save_seconds <= left) {
-    return false;
-  }
-  left_out = "a save takes " + format_number(save_seconds) + " s and " +
-      format_number(std::max(left, 0.0)) + " s are left";
-  return true;
+  return save_seconds <= left ? std::string()
+                              : "a save takes " + format_number(save_seconds) +
+          " s and " + format_number(std::max(left, 0.0)) + " s are left";
 }
 
 HOLDFAST_INLINE void Manager::State::tell_interruption() {

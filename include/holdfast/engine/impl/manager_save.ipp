@@ -118,7 +118,6 @@ HOLDFAST_INLINE SaveHandle Manager::State::write(
   beat(Heartbeat::State::saving, elapsed());
   const ScopeExit saving_ends([&] { beat(state_before, elapsed()); });
   emit(Event::Kind::save_started, "", save_text(reasons));
-  const TransferListener listener = beating_listener();
   auto result = std::make_shared<SaveHandle::Result>();
   std::uint64_t sequence = 0;
   std::string name;
@@ -130,8 +129,13 @@ HOLDFAST_INLINE SaveHandle Manager::State::write(
     sequence = transaction.sequence();
     name = checkpoint_name(sequence, progress.step);
     {
+      // A save that takes long is no hung process.
       TransferMeter meter(
-          listener, *settings.clock, TransferProgress::Kind::saving, name);
+          settings.transfers,
+          *settings.clock,
+          TransferProgress::Kind::saving,
+          name,
+          [this] { beat(Heartbeat::State::saving, elapsed()); });
       write_parts(
           transaction,
           captured,
@@ -284,8 +288,11 @@ HOLDFAST_INLINE void Manager::State::save_if_due(
             : stop_requested.load(std::memory_order_relaxed) ? "stop requested"
                                                              : "goal reached");
   }
-  if (reasons.empty() || is_too_late_to_save() ||
-      (!goal_reached && is_pausing(point))) {
+  if (reasons.empty()) {
+    return;
+  }
+  left_out = too_late_to_save();
+  if (!left_out.empty() || (!goal_reached && is_pausing(point))) {
     return;
   }
   SaveHandle handle = save(metrics, reasons);

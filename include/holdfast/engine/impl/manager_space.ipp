@@ -50,7 +50,7 @@ HOLDFAST_INLINE SaveHandle Manager::State::wait_for_space(
   double pause = 1;
   while (space_failures > 0) {
     const double left = end - settings.clock->monotonic_seconds();
-    if (left <= 0 || is_too_late_to_save()) {
+    if (left <= 0 || !too_late_to_save().empty()) {
       break;
     }
     settings.clock->sleep(std::min(pause, left));

@@ -37,27 +37,6 @@ HOLDFAST_INLINE void Manager::State::beat(
   }
 }
 
-/// The user's, and the heartbeat with its own interval: a save that takes long
-/// is no hung process.
-HOLDFAST_INLINE TransferListener Manager::State::beating_listener() {
-  const TransferListener& user = settings.transfers;
-  const double interval = settings.heartbeat_seconds > 0
-      ? std::min(settings.heartbeat_seconds, user.interval_seconds)
-      : user.interval_seconds;
-  return TransferListener{
-      [this, &user, told = 0.0](const TransferProgress& transfer) mutable {
-        beat(Heartbeat::State::saving, elapsed());
-        const bool is_due = transfer.over
-            ? told > 0
-            : transfer.seconds - told >= user.interval_seconds;
-        if (user.handler && is_due) {
-          told = transfer.seconds;
-          user.handler(transfer);
-        }
-      },
-      interval};
-}
-
 HOLDFAST_INLINE void Manager::State::end_heartbeat() noexcept {
   if (heartbeat && fork_generation() == fork) {
     beat(state_at_end(), elapsed());

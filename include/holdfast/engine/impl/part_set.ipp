@@ -26,7 +26,7 @@ struct OwnedState {
 HOLDFAST_INLINE OwnedState own(CapturedPart captured) {
   OwnedState owned;
   for (const TensorOut& tensor : captured.state.tensors) {
-    owned.bytes.push_back(copy_bytes(tensor));
+    owned.bytes.push_back(tensor.copy());
   }
   owned.captured = std::move(captured);
   return owned;

@@ -29,7 +29,7 @@ class ProbeRecorder {
     layout_ += tensor_info.name + " " +
         std::string(info(tensor_info.dtype).name) + " " +
         shape_text(tensor_info.shape) + " ";
-    const Bytes bytes = copy_bytes(tensor);
+    const Bytes bytes = tensor.copy();
     hasher_.update(ByteView(bytes.data(), bytes.size()));
 
     const std::uint64_t width = info(tensor_info.dtype).bits / 8;

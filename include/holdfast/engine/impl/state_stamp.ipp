@@ -15,13 +15,8 @@ namespace holdfast {
 /// The bytes of a tensor as they were.
 class StateStamp::KeptTensor final : public TensorSource {
  public:
-  void take(const TensorOut& tensor, std::uint64_t size) {
-    if (bytes_.size() != size) { // else in the memory that is there
-      bytes_ = Bytes(static_cast<std::size_t>(size));
-    }
-    if (size != 0) {
-      tensor.source->copy_out(0, bytes_.data(), bytes_.size());
-    }
+  void take(const TensorOut& tensor) {
+    tensor.copy_to(bytes_);
   }
   [[nodiscard]] const std::byte* data() const noexcept override {
     return bytes_.data();
@@ -37,10 +32,6 @@ class StateStamp::KeptTensor final : public TensorSource {
 
 namespace detail {
 
-HOLDFAST_INLINE std::uint64_t size_of(const TensorInfo& info) {
-  return tensor_bytes(info.dtype, info.shape).value_or(0);
-}
-
 /// The size up to which tensors are kept, so that all of them fit into `most`.
 HOLDFAST_INLINE std::uint64_t largest_kept(
     const std::vector<CapturedPart>& parts,
@@ -48,7 +39,7 @@ HOLDFAST_INLINE std::uint64_t largest_kept(
   std::vector<std::uint64_t> sizes;
   for (const CapturedPart& part : parts) {
     for (const TensorOut& tensor : part.state.tensors) {
-      sizes.push_back(size_of(tensor.info));
+      sizes.push_back(tensor.size());
     }
   }
   std::sort(sizes.begin(), sizes.end());
@@ -78,15 +69,14 @@ HOLDFAST_INLINE std::vector<StateStamp::StampedPart> StateStamp::stamp(
     std::vector<TensorOut>& tensors = captured[i].state.tensors;
     for (std::size_t k = 0; k < tensors.size(); ++k) {
       Tensor tensor;
-      const std::uint64_t size = detail::size_of(tensors[k].info);
-      if (size <= largest) {
+      if (tensors[k].size() <= largest) {
         if (i < former.size() && k < former[i].tensors.size()) {
           tensor.kept = former[i].tensors[k].kept;
         }
         if (!tensor.kept) {
           tensor.kept = std::make_shared<KeptTensor>();
         }
-        tensor.kept->take(tensors[k], size);
+        tensor.kept->take(tensors[k]);
       } else {
         tensor.digest = digest_of(tensors[k]);
       }

@@ -58,9 +58,11 @@ HOLDFAST_INLINE TransferMeter::TransferMeter(
     const TransferListener& listener,
     Clock& clock,
     TransferProgress::Kind kind,
-    std::string checkpoint)
+    std::string checkpoint,
+    std::function<void()> pulse)
     : listener_(listener),
       clock_(clock),
+      pulse_(std::move(pulse)),
       began_(clock.monotonic_seconds()),
       told_(began_) {
   progress_.kind = kind;
@@ -84,10 +86,13 @@ HOLDFAST_INLINE void TransferMeter::expect(std::uint64_t total_bytes) noexcept {
 
 HOLDFAST_INLINE void TransferMeter::add(std::uint64_t bytes) noexcept {
   progress_.bytes += bytes;
-  if (!listener_.handler) {
-    return;
-  }
   try {
+    if (pulse_) {
+      pulse_();
+    }
+    if (!listener_.handler) {
+      return;
+    }
     const double now = clock_.monotonic_seconds();
     if (now - told_ >= listener_.interval_seconds) {
       has_told_ = true;

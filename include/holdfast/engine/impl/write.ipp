@@ -96,10 +96,9 @@ HOLDFAST_INLINE Digest128 digest_of(const TensorOut& tensor) {
   Hasher hasher;
   Bytes staging;
   detail::each_piece(
-      *tensor.source,
-      tensor_bytes(tensor.info.dtype, tensor.info.shape).value_or(0),
-      staging,
-      [&](ByteView piece) { hasher.update(piece); });
+      *tensor.source, tensor.size(), staging, [&](ByteView piece) {
+        hasher.update(piece);
+      });
   return hasher.digest();
 }
 

@@ -102,7 +102,7 @@ HOLDFAST_INLINE torch::serialize::InputArchive own_archive_of(
   const std::vector<at::Tensor> copies = tensors.take();
   for (std::size_t i = 0; i < copies.size(); ++i) {
     if (copies[i].defined()) {
-      overwrite(copies[i], copy_bytes(captured[i]).data());
+      overwrite(copies[i], captured[i].copy().data());
     }
   }
   return archive;

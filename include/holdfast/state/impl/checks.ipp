@@ -19,15 +19,6 @@ HOLDFAST_INLINE std::string tensor_text(const TensorInfo& info) {
       shape_text(info.shape);
 }
 
-HOLDFAST_INLINE Bytes copy_bytes(const TensorOut& tensor) {
-  const auto size = tensor_bytes(tensor.info.dtype, tensor.info.shape);
-  Bytes bytes(static_cast<std::size_t>(size.value_or(0)));
-  if (!bytes.empty()) {
-    tensor.source->copy_out(0, bytes.data(), bytes.size());
-  }
-  return bytes;
-}
-
 HOLDFAST_INLINE void check_value_names(
     const Saved& saved,
     const std::vector<std::string>& names,

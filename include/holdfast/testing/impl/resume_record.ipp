@@ -111,8 +111,7 @@ HOLDFAST_INLINE Value tensor_record(const TensorOut& tensor) {
     shape.emplace_back(size);
   }
   record["shape"] = Value(std::move(shape));
-  const auto size = static_cast<std::size_t>(
-      tensor_bytes(tensor.info.dtype, tensor.info.shape).value_or(0));
+  const auto size = static_cast<std::size_t>(tensor.size());
   Hasher hasher;
   Bytes piece(std::min(size, std::size_t(1) << 20U));
   for (std::size_t done = 0; done < size;) {
