@@ -172,6 +172,30 @@ TEST_CASE("heartbeat: never, if nobody wants it", "[heartbeat]") {
         }) == "invalid_argument");
 }
 
+TEST_CASE("heartbeat: goes on while a run waits for space", "[heartbeat]") {
+  const Disk disk = new_disk();
+  const auto faulty = std::make_shared<FaultFileSystem>(disk);
+  ManualClock clock;
+  ToyRun run(
+      kRoot,
+      quiet_options(faulty).clock(clock).on_no_space(
+          NoSpace::wait, std::chrono::minutes(10)));
+  run.manager.resume();
+  run.loader.begin();
+  faulty->plan(Fault::error(ENOSPC).on({testing::Operation::write}).for_ever());
+  run.train_batch(run.loader.next());
+  double longest = 0;
+  clock.on_sleep = [&] {
+    CHECK(state_of(disk) == "saving");
+    const double told = at(beat_of(disk), "time").as<double>("");
+    longest = std::max(longest, clock.wall - told);
+  };
+  run.manager.step();
+  CHECK(longest > 0);
+  CHECK(longest < 7); // 5 is the interval
+  CHECK(state_of(disk) == "running");
+}
+
 TEST_CASE("heartbeat: its errors do not matter", "[heartbeat][fault]") {
   const Disk disk = new_disk();
   const auto files = std::make_shared<FaultFileSystem>(disk);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 using namespace holdfast;
@@ -27,7 +28,10 @@ std::string text_from(int reader) {
 }
 
 /// What a child whose terminal it is says there, with this TERM.
-std::string told_on_terminal(const char* kind, bool in_foreground) {
+std::string told_on_terminal(
+    const char* kind,
+    bool in_foreground,
+    unsigned short columns = 0) {
   const int reader = ::posix_openpt(O_RDWR | O_NOCTTY);
   REQUIRE(reader >= 0);
   REQUIRE(::grantpt(reader) == 0);
@@ -40,6 +44,9 @@ std::string told_on_terminal(const char* kind, bool in_foreground) {
           const int terminal =
               ::open(name.c_str(), in_foreground ? O_RDWR : O_RDWR | O_NOCTTY);
           ::dup2(terminal, STDERR_FILENO);
+          struct ::winsize size = {};
+          size.ws_col = columns;
+          ::ioctl(terminal, TIOCSWINSZ, &size);
           tell_what_it_is();
           rewrite_line("");
           return 0;
@@ -70,4 +77,13 @@ TEST_CASE("terminal: a line is rewritten where somebody watches", "[io]") {
   CHECK(told_on_terminal("dumb", true).find("elsewhere") != std::string::npos);
   CHECK(
       told_on_terminal("xterm", false).find("elsewhere") != std::string::npos);
+}
+
+TEST_CASE("terminal: nothing goes beyond the line", "[io]") {
+  const auto told = [](unsigned short columns) {
+    return told_on_terminal("xterm", true, columns);
+  };
+  CHECK(told(11) == "\rforeground\x1b[K\r\r\x1b[K\r");
+  CHECK(told(10) == "\rforegroun\x1b[K\r\r\x1b[K\r");
+  CHECK(told(1) == "\r\x1b[K\r\r\x1b[K\r");
 }

@@ -2,6 +2,7 @@
 
 #include <holdfast/base/config.hpp>
 
+#include <cstddef>
 #include <string>
 
 namespace holdfast {
@@ -10,9 +11,12 @@ namespace holdfast {
 /// foreground this process runs, and not a "dumb" one (TERM).
 [[nodiscard]] bool stderr_is_in_foreground() noexcept;
 
+/// The width of the terminal at stderr, in characters; 0: not known.
+[[nodiscard]] std::size_t stderr_columns() noexcept;
+
 /// Writes `text` in the place of what is in the current line of the terminal at
-/// stderr, and leaves the cursor at the line's beginning. Does not report
-/// errors.
+/// stderr, cut where it would not fit into that line, and leaves the cursor at
+/// the line's beginning. Does not report errors.
 void rewrite_line(const std::string& text) noexcept;
 
 } // namespace holdfast

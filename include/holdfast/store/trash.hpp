@@ -14,8 +14,9 @@ namespace holdfast {
 
 /// Deletes what has been renamed to trash and so is gone for every reader. The
 /// order in which it does so, and whether a crash comes in between, matters to
-/// nobody: the next writer sweeps what is left. In a forked child all of this
-/// does nothing. One thread at a time.
+/// nobody: the next writer sweeps what is left. What cannot be deleted is tried
+/// again with every removal that follows. In a forked child all of this does
+/// nothing. One thread at a time.
 class Trash {
  public:
   Trash(std::shared_ptr<Directory> root, Deletion deletion);
@@ -25,23 +26,25 @@ class Trash {
   Trash& operator=(const Trash&) = delete;
 
   /// Deletes the directory `name` of the root with all that is in it.
-  void remove(std::string name) noexcept;
+  void remove(const std::string& name) noexcept;
 
   /// Returns when all of it is gone, so that its space is free.
   void wait() noexcept;
 
   /// What could not be deleted and has not been told yet: a line for people
-  /// about each. Never waits.
+  /// about each, once. Never waits.
   [[nodiscard]] std::vector<std::string> take_failures() noexcept;
 
  private:
+  void begin(const std::string& name, bool is_told) noexcept;
   void collect(bool wait) noexcept;
-  void note(std::string&& failure) noexcept;
+  void note(const std::string& name, bool is_told, std::string&& why) noexcept;
   [[nodiscard]] bool is_forked() const noexcept;
 
   std::shared_ptr<Directory> root_;
   bool in_background_;
   std::uint64_t generation_; ///< Of the process that made it.
+  std::vector<std::string> left_; ///< Could not be deleted, which is told.
   std::vector<std::string> failures_;
   detail::JobQueue queue_; ///< Of one thread that starts with the first job.
 };

@@ -45,22 +45,29 @@ HOLDFAST_INLINE SaveHandle Manager::State::wait_for_space(
     SaveHandle failed,
     const Metrics& metrics,
     const std::vector<std::string>& reasons) {
-  const double end =
-      settings.clock->monotonic_seconds() + settings.no_space_seconds;
+  Clock& clock = *settings.clock;
+  const double end = clock.monotonic_seconds() + settings.no_space_seconds;
   double pause = 1;
   while (space_failures > 0) {
-    const double left = end - settings.clock->monotonic_seconds();
-    if (left <= 0 || !too_late_to_save().empty()) {
+    const double now = clock.monotonic_seconds();
+    const double again = std::min(now + pause, end);
+    see_stop_request();
+    // Whoever asks for that has no time; a last save follows all the same.
+    if (stopped || now >= end) {
       break;
     }
-    settings.clock->sleep(std::min(pause, left));
-    pause = std::min(pause * 2, 60.0);
-    failed = save(metrics, reasons);
-    see_stop_request();
-    if (stopped) {
-      break; // whoever asks for that has no time
+    for (double left = again - now; left > 0 && !stopped;
+         left = again - clock.monotonic_seconds()) {
+      beat(Heartbeat::State::saving, elapsed());
+      clock.sleep(std::min(left, 1.0));
+      see_stop_request();
+    }
+    if (!stopped) {
+      pause = std::min(pause * 2, 60.0);
+      failed = save(metrics, reasons);
     }
   }
+  beat(Heartbeat::State::running, elapsed());
   return failed;
 }
 

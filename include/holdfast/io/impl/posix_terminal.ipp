@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <string_view>
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 namespace holdfast {
@@ -14,6 +15,11 @@ HOLDFAST_INLINE bool stderr_is_in_foreground() noexcept {
   return ::isatty(STDERR_FILENO) == 1 &&
       ::tcgetpgrp(STDERR_FILENO) == ::getpgrp() &&
       (terminal == nullptr || std::string_view(terminal) != "dumb");
+}
+
+HOLDFAST_INLINE std::size_t stderr_columns() noexcept {
+  struct ::winsize size = {};
+  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
 } // namespace holdfast

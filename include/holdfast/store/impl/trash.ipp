@@ -20,8 +20,7 @@ HOLDFAST_INLINE std::string delete_tree(
       remove_tree(root, name);
       return {};
     } catch (...) {
-      return name + " could not be deleted and is left to the next run: " +
-          current_exception_text();
+      return name + " could not be deleted yet: " + current_exception_text();
     }
   } catch (...) { // no memory to tell it with
     return {};
@@ -30,8 +29,10 @@ HOLDFAST_INLINE std::string delete_tree(
 
 class DeletionJob final : public Job {
  public:
-  explicit DeletionJob(std::string doomed) : name(std::move(doomed)) {}
+  DeletionJob(std::string doomed, bool failed_before)
+      : name(std::move(doomed)), is_told(failed_before) {}
   std::string name;
+  bool is_told;
   std::string failure;
 };
 
@@ -69,24 +70,42 @@ HOLDFAST_INLINE bool Trash::is_forked() const noexcept {
   return fork_generation() != generation_;
 }
 
-HOLDFAST_INLINE void Trash::remove(std::string name) noexcept {
+HOLDFAST_INLINE void Trash::remove(const std::string& name) noexcept {
   if (is_forked()) {
     return;
   }
+  collect(false);
+  for (const std::string& left : std::exchange(left_, {})) {
+    begin(left, true);
+  }
+  begin(name, false);
+}
+
+HOLDFAST_INLINE void Trash::begin(
+    const std::string& name,
+    bool is_told) noexcept {
   if (in_background_) {
     try {
-      queue_.give(detail::Owned<detail::Job>(new detail::DeletionJob(name)));
+      queue_.give(
+          detail::Owned<detail::Job>(new detail::DeletionJob(name, is_told)));
       return;
     } catch (...) { // no more threads, or no memory for one
     }
   }
-  note(detail::delete_tree(*root_, name));
+  note(name, is_told, detail::delete_tree(*root_, name));
 }
 
-HOLDFAST_INLINE void Trash::note(std::string&& failure) noexcept {
+HOLDFAST_INLINE void Trash::note(
+    const std::string& name,
+    bool is_told,
+    std::string&& why) noexcept {
   try {
-    if (!failure.empty()) {
-      failures_.push_back(std::move(failure));
+    if (why.empty()) {
+      return;
+    }
+    left_.push_back(name);
+    if (!is_told) {
+      failures_.push_back(std::move(why));
     }
   } catch (...) { // no memory to tell it with
   }
@@ -107,7 +126,8 @@ HOLDFAST_INLINE void Trash::collect(bool wait) noexcept {
   }
   while (wait ? queue_.size() > 0 : queue_.has_done()) {
     const detail::Owned<detail::Job> job = queue_.take();
-    note(std::move(static_cast<detail::DeletionJob&>(*job).failure));
+    auto& deletion = static_cast<detail::DeletionJob&>(*job);
+    note(deletion.name, deletion.is_told, std::move(deletion.failure));
   }
 }
 
