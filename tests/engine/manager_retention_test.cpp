@@ -1,5 +1,6 @@
 #include "engine_support.hpp"
 
+#include <holdfast/engine/interrupter.hpp>
 #include <holdfast/engine/retention_plan.hpp>
 
 #include <atomic>
@@ -237,6 +238,75 @@ TEST_CASE(
   CHECK(trash_on_disk() == 0);
   CHECK(by_loop == 0);
   CHECK(beside_a_save == 0);
+}
+
+TEST_CASE(
+    "manager: a preempted run waits for no deletion, if there is room",
+    "[retention]") {
+  struct Preempts final : Interrupter {
+    std::string pending(double) override {
+      return reason;
+    }
+    double seconds_left() override {
+      return 100;
+    }
+    void interrupted(const InterruptedRun& told) override {
+      is_saved = told.saved;
+    }
+    std::string reason;
+    bool is_saved = false;
+  };
+  const bool has_room = GENERATE(true, false);
+  const bool compresses = GENERATE(true, false);
+  CAPTURE(has_room, compresses);
+  const Disk memory = new_disk();
+  const auto disk = std::make_shared<FaultFileSystem>(memory);
+  Preempts preempts;
+  const auto loop = std::this_thread::get_id();
+  std::atomic<bool> deletes{false};
+  disk->set_hook([&](std::uint64_t, const std::string&) {
+    while (std::this_thread::get_id() != loop && !deletes) {
+      std::this_thread::yield();
+    }
+  });
+  constexpr std::uint64_t kMuch = std::uint64_t{1} << 40;
+  ToyModel large;
+  large.weight.resize(40'000);
+  std::thread opener;
+  {
+    ToyRun run(
+        kRoot,
+        quiet_options(disk)
+            .keep_last(2)
+            .compression(compresses ? zstd() : uncompressed())
+            .deletion(Deletion::in_background));
+    run.manager.add("large", large);
+    run.manager.set_interrupter(&preempts);
+    run.manager.resume();
+    train_steps(run, 3);
+    CHECK(catalog_of(memory).trash.size() == 1);
+    if (!has_room) {
+      memory->set_capacity(kMuch);
+      const std::uint64_t used =
+          kMuch - memory->open_root(kRoot, Create::no)->space().available_bytes;
+      // A checkpoint and its margin take more, if nothing is deleted.
+      memory->set_capacity(used + 200'000);
+      opener = std::thread([&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        deletes = true;
+      });
+    }
+    preempts.reason = "SIGTERM";
+    train_steps(run, 1);
+    CHECK(preempts.is_saved);
+    CHECK(listed_steps(run) == StepNumbers{3, 4});
+    CHECK((catalog_of(memory).trash.size() == 2) == has_room);
+    deletes = true;
+    run.manager.set_interrupter(nullptr);
+  }
+  if (opener.joinable()) {
+    opener.join();
+  }
 }
 
 TEST_CASE("manager: what cannot be deleted is told", "[retention][fault]") {

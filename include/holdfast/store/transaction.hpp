@@ -33,8 +33,12 @@ class Transaction {
   /// Step 1: fence, wait for what is being deleted, space for `expected_bytes`
   /// and a margin (`no_space`; a file system that says 0 or nothing is believed
   /// to have it), mkdir of the staging directory, which claims the next number.
+  /// Does not wait if `enough_bytes` are given, and free with their margin.
   /// `writer` must outlive this.
-  Transaction(Writer& writer, std::uint64_t expected_bytes);
+  Transaction(
+      Writer& writer,
+      std::uint64_t expected_bytes,
+      std::optional<std::uint64_t> enough_bytes = std::nullopt);
   ~Transaction();
 
   [[nodiscard]] std::uint64_t sequence() const noexcept;

@@ -123,9 +123,11 @@ HOLDFAST_INLINE SaveHandle Manager::State::write(
   std::string name;
   try {
     // What compression leaves is not known before; only the margin is asked
-    // for.
+    // for. Who is preempted waits for no deletion, if there is room without.
     Transaction transaction(
-        *writer, settings.compression.zstd_level ? 0 : plan.bytes);
+        *writer,
+        settings.compression.zstd_level ? 0 : plan.bytes,
+        interruption.empty() ? std::nullopt : std::make_optional(plan.bytes));
     sequence = transaction.sequence();
     name = checkpoint_name(sequence, progress.step);
     {

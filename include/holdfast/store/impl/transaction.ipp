@@ -31,23 +31,31 @@ HOLDFAST_INLINE std::uint64_t space_needed(std::uint64_t expected) noexcept {
   return with_margin.value_or(expected);
 }
 
-HOLDFAST_INLINE void check_space(Directory& root, std::uint64_t expected) {
-  SpaceInfo space;
+/// What is free, if it is known and too little for `expected` bytes.
+HOLDFAST_INLINE std::optional<std::uint64_t> too_little_space(
+    Directory& root,
+    std::uint64_t expected) {
   try {
-    space = root.space();
-  } catch (const Error&) {
-    return; // The writes will tell.
+    const std::uint64_t free = root.space().available_bytes;
+    // 0 is what file systems say that do not know.
+    if (free != 0 && free < space_needed(expected)) {
+      return free;
+    }
+  } catch (const Error&) { // the writes will tell
   }
-  const std::uint64_t needed = space_needed(expected);
-  // 0 is what file systems say that do not know.
-  if (space.available_bytes == 0 || space.available_bytes >= needed) {
+  return std::nullopt;
+}
+
+HOLDFAST_INLINE void check_space(Directory& root, std::uint64_t expected) {
+  const std::optional<std::uint64_t> free = too_little_space(root, expected);
+  if (!free) {
     return;
   }
   ErrorDetails details;
   details.message = "not enough space for a checkpoint and a margin beside it";
   details.path = root.path();
-  details.expected = format_bytes(needed) + " free";
-  details.found = format_bytes(space.available_bytes);
+  details.expected = format_bytes(space_needed(expected)) + " free";
+  details.found = format_bytes(*free);
   throw Error(ErrorCode::no_space, std::move(details));
 }
 
@@ -135,14 +143,17 @@ struct Transaction::State {
 
 HOLDFAST_INLINE Transaction::Transaction(
     Writer& writer,
-    std::uint64_t expected_bytes)
+    std::uint64_t expected_bytes,
+    std::optional<std::uint64_t> enough_bytes)
     : state_(new State(writer)) {
   State& s = *state_;
   Directory& root = writer.root();
   // Step 1: fence, space, claim. What was removed must be gone by now, or there
   // would be more on the disk than anybody counts on.
   writer.check_fence();
-  writer.trash().wait();
+  if (!enough_bytes || detail::too_little_space(root, *enough_bytes)) {
+    writer.trash().wait();
+  }
   detail::check_space(root, expected_bytes);
   try {
     s.sequence = writer.claim_number([&](std::uint64_t number) {
