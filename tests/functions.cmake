@@ -108,7 +108,7 @@ function(holdfast_add_torch_tests target)
   add_dependencies(holdfast_torch_tests ${target})
   add_test(NAME ${target} COMMAND ${target} ~[cuda])
   set_tests_properties(${target} PROPERTIES
-    LABELS torch TIMEOUT 300 PROCESSORS 2 ${holdfast_test_environment}
+    LABELS torch TIMEOUT 600 COST 100 ${holdfast_test_environment}
     FAIL_REGULAR_EXPRESSION "assertions: - none -")
 
   set(cuda)
