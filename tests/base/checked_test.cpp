@@ -35,3 +35,21 @@ TEST_CASE("checked: a product is right or nothing", "[base]") {
   CHECK_FALSE(checked_multiply(2, kMost));
   CHECK_FALSE(checked_multiply(kMost, kMost));
 }
+
+TEST_CASE("checked: times that can pass", "[base]") {
+  for (const double seconds : {0.0, 0.5, 1e300}) {
+    CHECK_NOTHROW(require_seconds("wait", seconds));
+  }
+  const double endless = std::numeric_limits<double>::infinity();
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  for (const double seconds : {-0.5, endless, -endless, nan}) {
+    try {
+      require_seconds("wait", seconds);
+      FAIL("accepted");
+    } catch (const Error& error) {
+      CHECK(error.code() == ErrorCode::invalid_argument);
+      CHECK(error.name() == "wait");
+      CHECK(error.found() == format_number(seconds));
+    }
+  }
+}

@@ -137,6 +137,33 @@ TEST_CASE("heartbeat: tells how a run ended", "[heartbeat]") {
     CHECK(state_of(disk) == "left");
     CHECK(at(beat_of(disk), "step").as<int>("") == 2);
   }
+  SECTION("a request in the last step") {
+    ToyRun run(kRoot, quiet_options(files));
+    run.manager.resume();
+    CHECK(run.manager.running(steps(2)));
+    train_steps(run, 1);
+    run.manager.request_stop();
+    train_steps(run, 1);
+    CHECK_FALSE(run.manager.running(steps(2)));
+    CHECK(state_of(disk) == "finished");
+  }
+  SECTION("and how the next life begins") {
+    {
+      ToyRun run(kRoot, quiet_options(files));
+      run.manager.resume();
+      train_steps(run, 1);
+    }
+    std::string state;
+    files->set_hook([&](std::uint64_t, const std::string& what) {
+      if (what.find("safetensors") != std::string::npos) {
+        state = state_of(disk);
+      }
+    });
+    ToyRun run(kRoot, quiet_options(files));
+    run.manager.resume();
+    CHECK(state == "resuming");
+    CHECK(state_of(disk) == "running");
+  }
   SECTION("in a save") {
     std::string state;
     files->set_hook([&](std::uint64_t, const std::string& what) {

@@ -1,5 +1,6 @@
 #include "engine_support.hpp"
 
+#include <cerrno>
 #include <limits>
 
 // What a rule for the best does about values by which nothing can be the best.
@@ -135,4 +136,46 @@ TEST_CASE(
   run.loader.begin();
   run.manager.step({{"val", 4.5}, {"val_loss", 9.5}});
   CHECK(run.manager.latest()->step == 3); // no new best of either
+}
+
+TEST_CASE("manager: lowest and highest of one metric", "[engine]") {
+  const auto disk = test::new_disk();
+  KeepBest highest = best_of_val();
+  highest.best = Best::highest;
+  test::ToyRun run(
+      test::kRoot,
+      keeping(disk, best_of_val()).keep_best(highest).keep_last(9));
+  run.manager.resume();
+  run.loader.begin();
+  for (const double value : {10.0, 5.0, 7.0, 6.0, 8.0, 9.0, 4.0, 11.0}) {
+    run.train_batch(run.loader.next());
+    run.manager.step({{"val", value}});
+  }
+  CHECK(test::steps_on(disk) == std::vector<std::int64_t>{1, 2, 7, 8});
+  CHECK(
+      run.manager.list().front().reasons ==
+      std::vector<std::string>{"best val"});
+}
+
+TEST_CASE(
+    "manager: what fails at the goal is a best all the same",
+    "[engine][fault]") {
+  const auto memory = test::new_disk();
+  const auto disk = std::make_shared<testing::FaultFileSystem>(memory);
+  test::ToyRun run(
+      test::kRoot, test::quiet_options(disk).keep_best("val", Best::lowest));
+  run.manager.resume();
+  REQUIRE(run.manager.running(epochs(1)));
+  run.loader.begin();
+  for (auto batch = run.loader.next(); !batch.empty();
+       batch = run.loader.next()) {
+    run.train_batch(batch);
+    run.manager.step({{"val", 2}});
+  }
+  disk->plan(testing::Fault::error(EIO).on({testing::Operation::sync_file}));
+  run.manager.end_epoch({{"val", 1}});
+  CHECK(run.manager.best("val")->metrics.values().at("val") == 2);
+  CHECK_FALSE(run.manager.running(epochs(1)));
+  CHECK(run.manager.best("val")->metrics.values().at("val") == 1);
+  CHECK(run.manager.best("val")->progress.epoch == 1);
 }

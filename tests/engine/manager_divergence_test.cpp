@@ -3,6 +3,7 @@
 #include <holdfast/engine/interrupter.hpp>
 #include <holdfast/state/data_loader.hpp>
 
+#include <cerrno>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -652,6 +653,100 @@ TEST_CASE(
   REQUIRE(run.manager.divergences().size() == 1);
   CHECK_FALSE(run.manager.divergences()[0].skipped_batches);
   CHECK(run.manager.progress().step == test::ToyRun::kSamples);
+}
+
+TEST_CASE(
+    "divergence: a new best is saved amid suspicion, and never gone back to",
+    "[divergence]") {
+  const bool diverges = GENERATE(false, true);
+  const auto disk = test::new_disk();
+  test::ToyRun run(
+      test::kRoot,
+      watchful(disk, 3).keep_last(2).keep_best("val", Best::lowest));
+  run.manager.resume();
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const auto step = [&](double loss, double val) {
+    run.train_batch({0});
+    run.manager.step({{"loss", loss}, {"val", val}});
+  };
+  step(1, 3);
+  step(1, 4);
+  step(nan, 2); // best, and due
+  REQUIRE(run.manager.best("val")->step == 3);
+  CHECK(run.manager.best("val")->suspect);
+  if (diverges) {
+    step(nan, 5);
+    REQUIRE(run.manager.running(epochs(9)));
+    CHECK(run.manager.progress().step == 1);
+    CHECK(run.manager.best("val")->step == 1);
+    return;
+  }
+  step(1, 5); // what was due still is
+  CHECK(run.manager.latest()->step == 4);
+  CHECK_FALSE(run.manager.latest()->suspect);
+  for (int i = 5; i <= 20; ++i) {
+    step(1, 6);
+  }
+  CHECK(run.manager.best("val")->step == 3);
+}
+
+TEST_CASE("divergence: going back waits for space", "[divergence][space]") {
+  const auto faults = std::make_shared<FaultFileSystem>(test::new_disk());
+  test::ManualClock clock;
+  test::Events events;
+  const NoSpace rule = GENERATE(NoSpace::retry, NoSpace::wait, NoSpace::raise);
+  FragileRun run(
+      watchful(faults)
+          .clock(clock)
+          .on_event(events.handler())
+          .on_no_space(rule, std::chrono::seconds(300)),
+      {sample_of_batch(6)});
+  run.manager.resume();
+  REQUIRE_FALSE(run.train(1, 8));
+  const double began = clock.monotonic;
+  faults->plan(Fault::error(ENOSPC)
+                   .on(
+                       {testing::Operation::create_directory,
+                        testing::Operation::create_file})
+                   .for_ever());
+  if (rule == NoSpace::raise) {
+    CHECK(test::code_of([&] {
+            static_cast<void>(run.manager.running(epochs(1)));
+          }) == "no_space");
+    CHECK(clock.monotonic == began);
+    faults->clear_faults();
+    CHECK(run.train(1));
+    return;
+  }
+  SECTION("it comes") {
+    clock.on_sleep = [&] {
+      if (clock.monotonic - began > 40) {
+        faults->clear_faults();
+      }
+    };
+    CHECK(run.train(1));
+    CHECK(clock.monotonic - began > 40);
+    CHECK(clock.monotonic - began < 100);
+    CHECK(std::isfinite(run.weight));
+    CHECK(run.manager.divergences().size() == 1);
+    CHECK(events.count(Event::Kind::warning) == 1);
+  }
+  SECTION("it does not come") {
+    CHECK(test::code_of([&] {
+            static_cast<void>(run.manager.running(epochs(1)));
+          }) == "no_space");
+    CHECK(clock.monotonic - began == 300);
+  }
+  SECTION("somebody wants it to end") {
+    clock.on_sleep = [&] {
+      if (clock.monotonic - began > 40) {
+        run.manager.request_stop();
+      }
+    };
+    CHECK_FALSE(run.manager.running(epochs(1)));
+    CHECK(clock.monotonic - began < 42);
+    CHECK(run.manager.latest()->step == 6);
+  }
 }
 
 TEST_CASE("divergence: a body that goes on regardless", "[divergence]") {

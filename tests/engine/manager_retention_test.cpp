@@ -309,6 +309,131 @@ TEST_CASE(
   }
 }
 
+namespace {
+
+/// A run on a disk whose deletions stand still until `deletes`.
+struct SlowDeletions {
+  struct Preempts final : Interrupter {
+    explicit Preempts(SlowDeletions& its_owner) : owner(its_owner) {}
+    std::string pending(double save_seconds) override {
+      estimate = save_seconds;
+      owner.clock.pass(10);
+      if (countdown > 0 && --countdown == 0) {
+        at_zero();
+      }
+      return reason;
+    }
+    double seconds_left() override {
+      return 100;
+    }
+    void interrupted(const InterruptedRun& told) override {
+      is_saved = told.saved;
+    }
+    SlowDeletions& owner;
+    std::string reason;
+    double estimate = 0; ///< What a save takes.
+    int countdown = 0; ///< Calls of `pending()`.
+    std::function<void()> at_zero;
+    bool is_saved = false;
+  };
+
+  SlowDeletions() {
+    disk->set_hook([this](std::uint64_t, const std::string&) {
+      while (std::this_thread::get_id() != loop && !deletes) {
+        std::this_thread::yield();
+      }
+    });
+  }
+  Options options() {
+    return quiet_options(disk).clock(clock).keep_last(2).deletion(
+        Deletion::in_background);
+  }
+  std::size_t trash_on_disk() const {
+    return catalog_of(memory).trash.size();
+  }
+
+  const Disk memory = new_disk();
+  std::shared_ptr<FaultFileSystem> disk =
+      std::make_shared<FaultFileSystem>(memory);
+  ManualClock clock;
+  Preempts preempts{*this};
+  std::thread::id loop = std::this_thread::get_id();
+  std::atomic<bool> deletes{false};
+};
+
+} // namespace
+
+TEST_CASE(
+    "manager: a save that waited for a deletion took no longer for it",
+    "[retention]") {
+  SlowDeletions slow;
+  ToyRun run(kRoot, slow.options());
+  run.manager.set_interrupter(&slow.preempts);
+  run.manager.resume();
+  train_steps(run, 3);
+  REQUIRE(slow.trash_on_disk() == 1);
+  slow.preempts.countdown = 4; // one at the step, the others while it waits
+  slow.preempts.at_zero = [&] {
+    slow.deletes = true;
+  };
+  train_steps(run, 1);
+  REQUIRE(slow.preempts.countdown == 0);
+  train_steps(run, 1);
+  CHECK(slow.preempts.estimate < 10);
+  run.manager.set_interrupter(nullptr);
+}
+
+TEST_CASE(
+    "manager: a preemption that comes amid the wait for a deletion ends it",
+    "[retention]") {
+  SlowDeletions slow;
+  {
+    ToyRun run(kRoot, slow.options());
+    run.manager.set_interrupter(&slow.preempts);
+    run.manager.resume();
+    train_steps(run, 3);
+    slow.preempts.countdown = 3;
+    slow.preempts.at_zero = [&] {
+      slow.preempts.reason = "SIGTERM";
+    };
+    train_steps(run, 1);
+    CHECK(slow.preempts.is_saved);
+    CHECK(listed_steps(run) == StepNumbers{3, 4});
+    CHECK(slow.trash_on_disk() == 2);
+    CHECK_FALSE(run.manager.running(epochs(9)));
+    slow.deletes = true;
+    run.manager.set_interrupter(nullptr);
+  }
+}
+
+TEST_CASE(
+    "manager: a preempted one leaves its trash to the next",
+    "[retention]") {
+  SlowDeletions slow;
+  std::thread opener;
+  {
+    ToyRun run(kRoot, slow.options());
+    run.manager.set_interrupter(&slow.preempts);
+    run.manager.resume();
+    train_steps(run, 2);
+    slow.preempts.reason = "SIGTERM";
+    train_steps(run, 1);
+    REQUIRE(slow.trash_on_disk() == 1);
+    run.manager.set_interrupter(nullptr);
+    opener = std::thread([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      slow.deletes = true;
+    });
+  }
+  opener.join();
+  CHECK(slow.trash_on_disk() == 1);
+  {
+    ToyRun next(kRoot, slow.options());
+    next.manager.resume();
+  }
+  CHECK(slow.trash_on_disk() == 0);
+}
+
 TEST_CASE("manager: what cannot be deleted is told", "[retention][fault]") {
   for (const Deletion deletion : {Deletion::at_once, Deletion::in_background}) {
     const Disk memory = new_disk();

@@ -1,5 +1,7 @@
 #include "engine_support.hpp"
 
+#include <holdfast/engine/interrupter.hpp>
+
 #include <holdfast/io/posix_file_system.hpp>
 
 #include <support/forked_child.hpp>
@@ -244,6 +246,61 @@ TEST_CASE("full disk: waits for space as long as it may", "[space]") {
     step();
     CHECK(clock.monotonic - began < 42);
   }
+}
+
+TEST_CASE(
+    "full disk: preempted while it waits, a run is saved once there is room",
+    "[space]") {
+  struct Preempts final : Interrupter {
+    std::string pending(double) override {
+      return reason;
+    }
+    double seconds_left() override {
+      return 100;
+    }
+    void interrupted(const InterruptedRun& run) override {
+      told = run;
+    }
+    std::string reason;
+    InterruptedRun told;
+  };
+  const bool has_room = GENERATE(true, false);
+  const auto faulty = std::make_shared<FaultFileSystem>(new_disk());
+  ManualClock clock;
+  Preempts preempts;
+  Events events;
+  ToyRun run(
+      kRoot,
+      Options()
+          .file_system(faulty)
+          .clock(clock)
+          .save_every(steps(1))
+          .on_event(events.handler())
+          .on_no_space(NoSpace::wait, std::chrono::seconds(100)));
+  run.manager.set_interrupter(&preempts);
+  run.manager.resume();
+  run.loader.begin();
+  faulty->plan(Fault::error(ENOSPC).on({Operation::write}).for_ever());
+  const double began = clock.monotonic;
+  clock.on_sleep = [&] {
+    if (clock.monotonic - began > 40) {
+      preempts.reason = "SIGTERM";
+      if (has_room) {
+        faulty->clear_faults();
+      }
+    }
+  };
+  run.train_batch(run.loader.next());
+  run.manager.step();
+  CHECK(clock.monotonic - began < 42);
+  CHECK(preempts.told.saved == has_room);
+  CHECK(run.manager.list().size() == (has_room ? 1 : 0));
+  CHECK(
+      (preempts.told.text.find("the save failed") == std::string::npos) ==
+      has_room);
+  // 6 while it waited: at once, after 1, 3, 7, 15 and 31 s.
+  CHECK(events.count(Event::Kind::save_started) == 7);
+  run.manager.set_interrupter(nullptr);
 }
 
 TEST_CASE("full disk: throws at once, if that is wanted", "[space]") {

@@ -1029,11 +1029,20 @@ TEST_CASE(
   const SaveHandle next = run.manager.save();
   CHECK_NOTHROW(next.wait());
   CHECK(next.path() == run.manager.latest()->path);
+  // Of those that were asked for, the handles tell.
+  faulty->plan(Fault::error(EIO).on({Operation::sync_file}).for_ever());
+  for (int i = 0; i < 3; ++i) {
+    CHECK_FALSE(run.manager.save().saved());
+  }
+  CHECK_NOTHROW(run.manager.step());
+  CHECK(code_of([&] { run.manager.step(); }) == "io_error");
+  faulty->clear_faults();
+  run.manager.save();
   // In a row: a success in between counts from anew.
   faulty->plan(Fault::error(EIO).on({Operation::sync_file}));
   CHECK_NOTHROW(run.manager.step());
   CHECK_NOTHROW(run.manager.step());
-  CHECK(run.manager.latest()->step == 6);
+  CHECK(run.manager.latest()->step == 8);
 }
 
 TEST_CASE("manager: with 0 a failing save never throws", "[engine][fault]") {

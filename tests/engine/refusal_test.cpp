@@ -496,7 +496,14 @@ TEST_CASE(
   // Not there, damaged, of a number that is taken twice.
   CHECK(code_of([&] {
           run.manager.resume_from(checkpoint_name(7, 7));
-        }) == "incomplete");
+        }) == "not_found");
+  {
+    ToyRun mistyped("runs/typo", keep_everything(disk));
+    CHECK(code_of([&] {
+            mistyped.manager.resume_from(checkpoint_name(1, 1));
+          }) == "not_found");
+    CHECK_FALSE(disk->exists("runs/typo"));
+  }
   disk->copy(checkpoint_path(2), checkpoint_path(2, 5));
   CHECK(code_of([&] {
           run.manager.resume_from(checkpoint_name(2, 2));

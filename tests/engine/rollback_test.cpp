@@ -103,7 +103,7 @@ TEST_CASE("rollback: by name, by path and again to the same", "[rollback]") {
   const auto code = [&](const std::string& target) {
     return test::code_of([&] { run.manager.rollback(target); });
   };
-  CHECK(code("ckpt-000009-step-9") == "incomplete");
+  CHECK(code("ckpt-000009-step-9") == "not_found");
   CHECK(code("nonsense") == "invalid_argument");
   CHECK(test::code_of([&] {
           run.manager.rollback(std::size_t{0});

@@ -128,6 +128,7 @@ TEST_CASE("trash: nobody waits but who asks to", "[store][trash]") {
     CHECK(trash.take_failures().empty());
     CHECK(other->exists("a"));
     CHECK(other->exists("b"));
+    CHECK_FALSE(trash.wait_for(0.001));
     open_soon();
     SECTION("who waits") {
       trash.wait();
@@ -138,6 +139,45 @@ TEST_CASE("trash: nobody waits but who asks to", "[store][trash]") {
   }
   CHECK(other->list().size() == 1);
   opener.join();
+}
+
+TEST_CASE("trash: who is in a hurry leaves the rest", "[store][trash]") {
+  const auto memory = std::make_shared<MemoryFileSystem>();
+  FaultFileSystem files(memory);
+  const auto root = three_directories(files);
+  std::atomic<bool> blocked{false};
+  std::atomic<bool> open{false};
+  const auto caller = std::this_thread::get_id();
+  files.set_hook([&](std::uint64_t, const std::string& what) {
+    if (std::this_thread::get_id() == caller || what.find("remove") != 0) {
+      return;
+    }
+    blocked = true;
+    while (!open) {
+      std::this_thread::yield();
+    }
+  });
+  std::thread opener;
+  {
+    Trash trash(root, Deletion::in_background);
+    trash.remove("a");
+    trash.remove("b");
+    while (!blocked) {
+      std::this_thread::yield();
+    }
+    trash.leave(); // amid the first file of "a"
+    opener = std::thread([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      open = true;
+    });
+  }
+  opener.join();
+  const auto other = memory->open_root("run", Create::no);
+  CHECK(other->list().size() == 3);
+  const auto begun = other->open_directory("a");
+  CHECK(begun->list().size() == 2);
+  CHECK(begun->open_directory("model")->list().empty());
+  CHECK(other->open_directory("b")->list().size() == 2);
 }
 
 TEST_CASE("trash: a forked child waits for nobody", "[store][trash][fork]") {

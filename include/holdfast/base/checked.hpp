@@ -1,5 +1,9 @@
 #pragma once
 
+#include <holdfast/base/error.hpp>
+#include <holdfast/base/text.hpp>
+
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -24,6 +28,16 @@ namespace holdfast {
     return std::nullopt;
   }
   return a * b;
+}
+
+/// `invalid_argument` about `option` unless that many seconds can pass.
+inline void require_seconds(const char* option, double seconds) {
+  if (!std::isfinite(seconds) || seconds < 0) {
+    throw_invalid_argument(
+        option,
+        "the time must be finite, and 0 or more",
+        format_number(seconds));
+  }
 }
 
 } // namespace holdfast

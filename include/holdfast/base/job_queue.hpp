@@ -66,8 +66,9 @@ class JobQueue {
   /// The oldest job, done; waits for it. There must be one. What the job threw
   /// is rethrown, and the job is gone then.
   [[nodiscard]] Owned<Job> take();
-  /// True if there is a job that `take()` need not wait for.
-  [[nodiscard]] bool has_done() const;
+  /// True if there is a job that `take()` need not wait for; waits for one up
+  /// to `patience` seconds.
+  [[nodiscard]] bool has_done(double patience = 0) const;
   void discard() noexcept;
 
   /// Jobs that were given and neither taken nor discarded.

@@ -22,6 +22,7 @@ inline constexpr std::size_t kHeartbeatBytes = 512;
 class Heartbeat {
  public:
   enum class State {
+    resuming, ///< Or starting.
     running,
     saving,
     finished, ///< The goal is reached.

@@ -4,6 +4,7 @@
 #include <holdfast/base/error.hpp>
 #include <holdfast/io/byte_sink.hpp>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -191,8 +192,12 @@ class FileSystem {
 };
 
 /// Removes `name` and everything below it, links as links. Entries that vanish
-/// meanwhile are fine, and so is a `name` that is not there. Not durable.
-void remove_tree(Directory& parent, const std::string& name);
+/// meanwhile are fine, and so is a `name` that is not there. Not durable. Once
+/// `*stop` is true it returns, and leaves the rest.
+void remove_tree(
+    Directory& parent,
+    const std::string& name,
+    const std::atomic<bool>* stop = nullptr);
 
 /// Reads a whole file of at most `limit` bytes; `limit_exceeded` beyond it.
 [[nodiscard]] Bytes read_file(

@@ -18,6 +18,10 @@ struct Compression {
   std::optional<int> zstd_level;
 };
 
+/// True if `bytes` and a margin beside them are free. A file system that says 0
+/// or nothing is believed to have them.
+[[nodiscard]] bool has_space(Directory& root, std::uint64_t bytes);
+
 /// What a commit gave.
 struct Committed {
   std::uint64_t sequence = 0;
@@ -30,15 +34,11 @@ struct Committed {
 /// older checkpoint as it was.
 class Transaction {
  public:
-  /// Step 1: fence, wait for what is being deleted, space for `expected_bytes`
-  /// and a margin (`no_space`; a file system that says 0 or nothing is believed
-  /// to have it), mkdir of the staging directory, which claims the next number.
-  /// Does not wait if `enough_bytes` are given, and free with their margin.
-  /// `writer` must outlive this.
-  Transaction(
-      Writer& writer,
-      std::uint64_t expected_bytes,
-      std::optional<std::uint64_t> enough_bytes = std::nullopt);
+  /// Step 1: fence, space for `expected_bytes` (`no_space` where `has_space()`
+  /// says no), mkdir of the staging directory, which claims the next number.
+  /// `writer` must outlive this. Whoever counts on space that `writer`'s trash
+  /// still takes waits for it before.
+  Transaction(Writer& writer, std::uint64_t expected_bytes);
   ~Transaction();
 
   [[nodiscard]] std::uint64_t sequence() const noexcept;

@@ -5,6 +5,7 @@
 #include <holdfast/io/file_system.hpp>
 #include <holdfast/store/deletion.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -20,7 +21,7 @@ namespace holdfast {
 class Trash {
  public:
   Trash(std::shared_ptr<Directory> root, Deletion deletion);
-  /// Waits as `wait()` does.
+  /// Waits as `wait()` does, unless `leave()` was called.
   ~Trash();
   Trash(const Trash&) = delete;
   Trash& operator=(const Trash&) = delete;
@@ -30,6 +31,13 @@ class Trash {
 
   /// Returns when all of it is gone, so that its space is free.
   void wait() noexcept;
+  /// True when all of it is gone; gives each of it up to `patience` seconds.
+  [[nodiscard]] bool wait_for(double patience) noexcept;
+  /// For somebody in a hurry: what is not gone is left to the next writer, and
+  /// the destructor waits for the file at hand alone.
+  void leave() noexcept {
+    is_left_ = true;
+  }
 
   /// What could not be deleted and has not been told yet: a line for people
   /// about each, once. Never waits.
@@ -37,7 +45,6 @@ class Trash {
 
  private:
   void begin(const std::string& name, bool is_told) noexcept;
-  void collect(bool wait) noexcept;
   void note(const std::string& name, bool is_told, std::string&& why) noexcept;
   [[nodiscard]] bool is_forked() const noexcept;
 
@@ -46,6 +53,7 @@ class Trash {
   std::uint64_t generation_; ///< Of the process that made it.
   std::vector<std::string> left_; ///< Could not be deleted, which is told.
   std::vector<std::string> failures_;
+  std::atomic<bool> is_left_{false};
   detail::JobQueue queue_; ///< Of one thread that starts with the first job.
 };
 

@@ -5,6 +5,7 @@
 #include <holdfast/base/error.hpp>
 #include <holdfast/base/posix_fork.hpp>
 
+#include <chrono>
 #include <system_error>
 #include <utility>
 
@@ -98,11 +99,21 @@ HOLDFAST_INLINE Owned<Job> JobQueue::take() {
   return job;
 }
 
-HOLDFAST_INLINE bool JobQueue::has_done() const {
+HOLDFAST_INLINE bool JobQueue::has_done(double patience) const {
   require_own_threads();
-  const std::lock_guard<std::mutex> lock(shared_->mutex);
-  return !shared_->jobs.empty() &&
-      shared_->jobs.front()->state_ == Job::State::done;
+  const auto end = std::chrono::steady_clock::now() +
+      std::chrono::microseconds(static_cast<std::int64_t>(patience * 1e6));
+  std::unique_lock<std::mutex> lock(shared_->mutex);
+  const auto is_done = [this] {
+    return !shared_->jobs.empty() &&
+        shared_->jobs.front()->state_ == Job::State::done;
+  };
+  while (!is_done()) {
+    if (shared_->changed.wait_until(lock, end) == std::cv_status::timeout) {
+      return is_done();
+    }
+  }
+  return true;
 }
 
 HOLDFAST_INLINE void JobQueue::discard() noexcept {

@@ -12,6 +12,8 @@ namespace holdfast {
 
 HOLDFAST_INLINE const char* to_string(Heartbeat::State state) noexcept {
   switch (state) {
+    case Heartbeat::State::resuming:
+      return "resuming";
     case Heartbeat::State::running:
       return "running";
     case Heartbeat::State::saving:

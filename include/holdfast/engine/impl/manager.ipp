@@ -109,11 +109,12 @@ struct Manager::State final : LoopControl {
   bool last_saved_exact = true;
   std::string last_path; ///< Of the newest checkpoint; empty: none.
   double save_seconds = 0; ///< What a save takes, as measured; 0: unknown.
-  int failures = 0; ///< In a row, but for those for want of space.
+  int failures = 0; ///< Of saves that were due, in a row; not for space.
   int space_failures = 0; ///< In a row.
   std::exception_ptr last_error; ///< Of the newest failed save.
-  std::map<std::string, double> best_values;
-  bool best_known = false;
+  std::vector<std::optional<double>> best_values; ///< By rule; empty: unknown.
+  /// Of the safe point at which the run stands, if it was due and is not saved.
+  Metrics unsaved_metrics;
   std::optional<Steps> step_goal;
   std::optional<Epochs> epoch_goal;
   std::atomic<bool> stop_requested{false};
@@ -244,7 +245,7 @@ struct Manager::State final : LoopControl {
   }
 
   // engine/impl/manager_resume.ipp
-  ResumeReport take(const std::function<ResumeReport()>& begin);
+  ResumeReport take(Create create, const std::function<ResumeReport()>& begin);
   void close() noexcept;
   ResumeReport go_on();
   ResumeReport begin_fresh();
@@ -283,6 +284,8 @@ struct Manager::State final : LoopControl {
   // engine/impl/manager_space.ipp
   [[nodiscard]] std::string note_failure();
   [[nodiscard]] bool is_pausing(const TriggerPoint& point) const;
+  [[nodiscard]] bool pause_for_space(double& pause, double end);
+  void wait_for_deletions(std::uint64_t bytes);
   [[nodiscard]] SaveHandle wait_for_space(
       SaveHandle failed,
       const Metrics& metrics,
@@ -331,10 +334,9 @@ struct Manager::State final : LoopControl {
   }
   [[nodiscard]] bool ask_running();
   void require_ranked(const Metrics& metrics, bool epoch_ends) const;
+  template <class Use>
+  void for_new_bests(const Metrics& metrics, const Use& use);
   [[nodiscard]] std::vector<std::string> new_bests(const Metrics& metrics);
-  [[nodiscard]] std::optional<double> best_value(
-      const std::string& metric) const;
-  void learn_bests();
 
   // engine/impl/manager_retention.ipp
   [[nodiscard]] std::vector<RetentionDecision> decide(

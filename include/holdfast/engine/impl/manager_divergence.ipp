@@ -138,7 +138,7 @@ HOLDFAST_INLINE void Manager::State::go_back() {
   // older than what followed a former time.
   std::vector<detail::Recovery> all = recoveries;
   all.push_back(*diverged);
-  roll_back([&](const Catalog&) {
+  const auto newest_usable = [&](const Catalog&) {
     SearchResult result = search(
         *root, candidates, parts, nullptr, settings.transfers, *settings.clock);
     if (!result.found) {
@@ -148,7 +148,34 @@ HOLDFAST_INLINE void Manager::State::go_back() {
           "the run has diverged, and no checkpoint from before can be used");
     }
     return result;
-  });
+  };
+  // It takes a file, and nothing is left to train before there is room for it.
+  const double end =
+      settings.clock->monotonic_seconds() + settings.no_space_seconds;
+  double pause = 1;
+  for (bool is_back = false; !is_back;) {
+    try {
+      roll_back(newest_usable);
+      is_back = true;
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::no_space || !writer ||
+          settings.no_space == NoSpace::raise) {
+        throw;
+      }
+      if (pause == 1) {
+        emit(
+            Event::Kind::warning,
+            "",
+            std::string("going back waits for space: ") + error.what());
+      }
+      if (!pause_for_space(pause, end)) {
+        if (stopped) {
+          return; // as it is, and not to be saved
+        }
+        throw;
+      }
+    }
+  }
   rolled_back = false;
   all.back().record.back_to = progress.step;
   divergence->goes_on_from(progress.step, sources);

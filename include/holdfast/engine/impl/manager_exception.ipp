@@ -12,6 +12,9 @@ namespace holdfast {
 HOLDFAST_INLINE void Manager::State::leave_safe_point() noexcept {
   stamped.state.forget();
   unstamped = "the call that counted it has not ended";
+  if (!unsaved_metrics.values().empty()) {
+    unsaved_metrics = {};
+  }
 }
 
 /// At a safe point, when what was due is saved.

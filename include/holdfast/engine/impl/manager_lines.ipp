@@ -85,6 +85,12 @@ HOLDFAST_INLINE SearchResult Manager::State::find_named(
       throw Error(ErrorCode::foreign, std::move(details));
     }
   }
+  if (!root->exists(named.name)) {
+    ErrorDetails details;
+    details.path = detail::checkpoint_path(*root, named);
+    details.message = "there is no such checkpoint";
+    throw Error(ErrorCode::not_found, std::move(details));
+  }
   SearchResult result = search(
       *root, {named}, parts, nullptr, settings.transfers, *settings.clock);
   if (!result.found) {
@@ -168,7 +174,7 @@ HOLDFAST_INLINE void Manager::State::return_to(const Catalog& former) {
 HOLDFAST_INLINE ResumeReport Manager::start_fresh(const std::string& tag) {
   detail::require_tag(tag);
   State& state = *state_;
-  return state.take([&] {
+  return state.take(Create::yes, [&] {
     if (state.continues(state.writer->asked_line(), 0, tag)) {
       return state.go_on();
     }
@@ -186,7 +192,7 @@ Manager::resume_from(const std::string& checkpoint, const std::string& tag) {
   State& state = *state_;
   state.require_not_resumed();
   static_cast<void>(state.named_checkpoint(checkpoint)); // before the disk
-  return state.take([&] {
+  return state.take(Create::no, [&] {
     const CheckpointName wanted = state.named_checkpoint(checkpoint);
     if (state.continues(state.writer->asked_line(), wanted.sequence, tag)) {
       return state.go_on();

@@ -79,8 +79,9 @@ HOLDFAST_INLINE EngineState engine_state(
 
 /// Takes the directory and lets `begin` begin the run. If that fails, nothing
 /// is left open, and random state and loaders are as they were.
-HOLDFAST_INLINE ResumeReport
-Manager::State::take(const std::function<ResumeReport()>& begin) {
+HOLDFAST_INLINE ResumeReport Manager::State::take(
+    Create create,
+    const std::function<ResumeReport()>& begin) {
   require_not_resumed();
   for (const NamedPart& named_part : parts.all()) {
     named_part.part->forget_restore();
@@ -92,14 +93,17 @@ Manager::State::take(const std::function<ResumeReport()>& begin) {
     const std::uint64_t bytes = plan_checkpoint(capture(parts)).bytes;
     static_cast<void>(run_probe());
     require_learning_rates();
-    root = settings.file_system->open_root(directory, Create::yes);
+    root = settings.file_system->open_root(directory, create);
     writer = detail::Owned<Writer>(new Writer(
         root, *settings.clock, settings.lock_wait_seconds, settings.deletion));
     history = detail::Owned<History>(new History(*root));
     if (settings.event_log) {
       event_log = detail::Owned<EventLog>(new EventLog(root));
     }
+    heartbeat = detail::Owned<Heartbeat>(
+        new Heartbeat(root, *settings.clock, settings.heartbeat_seconds));
     started_at = settings.clock->monotonic_seconds();
+    beat(Heartbeat::State::resuming, 0);
     // Before a restore, because attaching puts them at the start; and before
     // a line is begun, because it may fail.
     sources.attach(parts, *this);
@@ -114,8 +118,6 @@ Manager::State::take(const std::function<ResumeReport()>& begin) {
     before.put_back();
     std::rethrow_exception(error);
   }
-  heartbeat = detail::Owned<Heartbeat>(
-      new Heartbeat(root, *settings.clock, settings.heartbeat_seconds));
   beat(Heartbeat::State::running, elapsed());
   tell(
       report.resumed() ? SafePoint::Kind::resumed
@@ -127,7 +129,11 @@ Manager::State::take(const std::function<ResumeReport()>& begin) {
 HOLDFAST_INLINE void Manager::State::close() noexcept {
   end_heartbeat();
   if (writer && fork_generation() == fork) {
-    writer->trash().wait();
+    if (interruption.empty()) {
+      writer->trash().wait();
+    } else {
+      writer->trash().leave();
+    }
     tell_deletion_failures(Tell::log_only); // a handler may be gone by now
   }
   sources.detach();
@@ -234,7 +240,7 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
   started_at = settings.clock->monotonic_seconds();
   // What a former life or line of this manager has left.
   best_values.clear();
-  best_known = false;
+  unsaved_metrics = {};
   stop_saved = false;
   told_to_stop = false;
   epoch_cut = false;
@@ -341,7 +347,7 @@ HOLDFAST_INLINE void Manager::State::quarantine(SearchResult& result) {
 }
 
 HOLDFAST_INLINE ResumeReport Manager::resume() {
-  return state_->take([this] { return state_->go_on(); });
+  return state_->take(Create::yes, [this] { return state_->go_on(); });
 }
 
 } // namespace holdfast

@@ -122,12 +122,13 @@ HOLDFAST_INLINE SaveHandle Manager::State::write(
   std::uint64_t sequence = 0;
   std::string name;
   try {
+    const double waits_from = settings.clock->monotonic_seconds();
+    wait_for_deletions(plan.bytes);
+    began += settings.clock->monotonic_seconds() - waits_from;
     // What compression leaves is not known before; only the margin is asked
-    // for. Who is preempted waits for no deletion, if there is room without.
+    // for.
     Transaction transaction(
-        *writer,
-        settings.compression.zstd_level ? 0 : plan.bytes,
-        interruption.empty() ? std::nullopt : std::make_optional(plan.bytes));
+        *writer, settings.compression.zstd_level ? 0 : plan.bytes);
     sequence = transaction.sequence();
     name = checkpoint_name(sequence, progress.step);
     {
@@ -161,17 +162,15 @@ HOLDFAST_INLINE SaveHandle Manager::State::write(
   if (!result->error) {
     failures = 0;
     space_failures = 0;
+    unsaved_metrics = {};
     last_saved = progress;
     last_saved_exact = exact;
     last_path = result->path;
     history->mark_valid(sequence);
-    for (const KeepBest& rule : settings.retention.best) {
-      const auto metric = metrics.values().find(rule.metric);
-      if (metric != metrics.values().end() &&
-          is_better(
-              rule.best, metric->second, best_value(rule.metric), rule.tie)) {
-        best_values[rule.metric] = metric->second;
-      }
+    if (!best_values.empty()) { // else this one is found with the others
+      for_new_bests(metrics, [&](std::size_t rule, double value) {
+        best_values[rule] = value;
+      });
     }
     emit(Event::Kind::saved, name, "saved " + result->path);
     retain();
@@ -184,24 +183,29 @@ HOLDFAST_INLINE SaveHandle Manager::State::write(
   return SaveHandle(std::move(result));
 }
 
-HOLDFAST_INLINE std::optional<double> Manager::State::best_value(
-    const std::string& metric) const {
-  const auto found = best_values.find(metric);
-  return found == best_values.end() ? std::nullopt
-                                    : std::make_optional(found->second);
-}
-
-HOLDFAST_INLINE void Manager::State::learn_bests() {
-  if (best_known) {
-    return;
-  }
-  for (const KeepBest& rule : settings.retention.best) {
-    const auto best = history->best(rule);
-    if (best) {
-      best_values[rule.metric] = best->metrics.values().at(rule.metric);
+/// Calls `use(index of the rule, value)` for each rule that `metrics` have a
+/// new best for.
+template <class Use>
+void Manager::State::for_new_bests(const Metrics& metrics, const Use& use) {
+  const std::vector<KeepBest>& rules = settings.retention.best;
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    const auto metric = metrics.values().find(rules[i].metric);
+    if (metric == metrics.values().end()) {
+      continue;
+    }
+    if (best_values.empty()) { // re-derived once, from what is on the disk
+      for (const KeepBest& rule : rules) {
+        const auto best = history->best(rule);
+        best_values.push_back(
+            best ? std::make_optional(best->metrics.values().at(rule.metric))
+                 : std::nullopt);
+      }
+    }
+    if (is_better(
+            rules[i].best, metric->second, best_values[i], rules[i].tie)) {
+      use(i, metric->second);
     }
   }
-  best_known = true;
 }
 
 /// What the rules for the best refuse is refused before anything is counted.
@@ -227,17 +231,12 @@ HOLDFAST_INLINE void Manager::State::require_ranked(
 HOLDFAST_INLINE std::vector<std::string> Manager::State::new_bests(
     const Metrics& metrics) {
   std::vector<std::string> reasons;
-  for (const KeepBest& rule : settings.retention.best) {
-    const auto metric = metrics.values().find(rule.metric);
-    if (metric == metrics.values().end()) {
-      continue;
+  for_new_bests(metrics, [&](std::size_t rule, double) {
+    std::string reason = "best " + settings.retention.best[rule].metric;
+    if (reasons.empty() || reasons.back() != reason) { // lowest and highest
+      reasons.push_back(std::move(reason));
     }
-    learn_bests();
-    if (is_better(
-            rule.best, metric->second, best_value(rule.metric), rule.tie)) {
-      reasons.push_back("best " + rule.metric);
-    }
-  }
+  });
   return reasons;
 }
 
@@ -277,10 +276,14 @@ HOLDFAST_INLINE void Manager::State::save_if_due(
     left_out = "it has diverged";
     return;
   }
-  if (divergence && divergence->suspects() && !goal_reached) {
-    return; // what is due stays due
+  // What may have diverged is not saved, and what is due stays due. But a new
+  // best speaks for itself, and would be gone.
+  const bool suspects = divergence && divergence->suspects() && !goal_reached;
+  const TriggerPoint due_since = last_save;
+  std::vector<std::string> reasons;
+  if (!suspects) {
+    reasons = due_at(point);
   }
-  std::vector<std::string> reasons = due_at(point);
   for (std::string& reason : new_bests(metrics)) {
     reasons.push_back(std::move(reason));
   }
@@ -293,6 +296,7 @@ HOLDFAST_INLINE void Manager::State::save_if_due(
   if (reasons.empty()) {
     return;
   }
+  unsaved_metrics = metrics;
   left_out = too_late_to_save();
   if (!left_out.empty() || (!goal_reached && is_pausing(point))) {
     return;
@@ -301,13 +305,16 @@ HOLDFAST_INLINE void Manager::State::save_if_due(
   if (space_failures > 0 && settings.no_space == NoSpace::wait) {
     handle = wait_for_space(handle, metrics, reasons);
   }
-  stop_saved = stop_saved || (goal_reached && handle.saved());
-  if (handle.saved()) {
-    return;
+  if (suspects) {
+    last_save = due_since;
   }
-  // Whoever preempts the run is told of the failure, and acts.
-  const bool enough = settings.max_save_failures > 0 &&
-      failures >= settings.max_save_failures && interruption.empty();
+  stop_saved = stop_saved || (goal_reached && handle.saved());
+  // Whoever preempts the run is told of a failure, and acts.
+  const auto are_enough = [this] {
+    ++failures;
+    return settings.max_save_failures > 0 &&
+        failures >= settings.max_save_failures && interruption.empty();
+  };
   try {
     handle.wait();
   } catch (const Error& error) {
@@ -316,11 +323,11 @@ HOLDFAST_INLINE void Manager::State::save_if_due(
     }
     if (error.code() == ErrorCode::no_space
             ? settings.no_space == NoSpace::raise && interruption.empty()
-            : enough) {
+            : are_enough()) {
       throw;
     }
   } catch (...) {
-    if (enough) {
+    if (are_enough()) {
       throw;
     }
   }
@@ -358,7 +365,7 @@ HOLDFAST_INLINE bool Manager::State::ask_running() {
   }
   // In an epoch that was cut, per-epoch code may have run: not to be saved.
   if (!is_saved() && !sources.ahead() && !epoch_cut) {
-    save_if_due({}, true);
+    save_if_due(Metrics(unsaved_metrics), true);
   }
   beat(state_at_end(), elapsed());
   // Whoever preempts the run is told, and acts.

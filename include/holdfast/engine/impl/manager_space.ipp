@@ -6,7 +6,7 @@
 
 namespace holdfast {
 
-/// Counts the failure that is being handled; what is to be said about it.
+/// What is to be said about the failure that is being handled.
 HOLDFAST_INLINE std::string Manager::State::note_failure() {
   std::string text = current_exception_text();
   try {
@@ -14,8 +14,6 @@ HOLDFAST_INLINE std::string Manager::State::note_failure() {
   } catch (const Error& error) {
     if (error.code() == ErrorCode::no_space) {
       ++space_failures;
-    } else {
-      ++failures;
     }
     if (error.code() == ErrorCode::lost_lock) {
       // What others read here is its new owner's.
@@ -24,8 +22,7 @@ HOLDFAST_INLINE std::string Manager::State::note_failure() {
     }
     const std::string why = why_no_space(error, *root);
     text += why.empty() ? "" : "; " + why;
-  } catch (...) {
-    ++failures;
+  } catch (...) { // nobody knows more
   }
   return text;
 }
@@ -38,6 +35,28 @@ HOLDFAST_INLINE bool Manager::State::is_pausing(
       pause_without_space(space_failures);
 }
 
+/// Sleeps until it is time to try again, and doubles the pause. False if `end`
+/// has come, or the run is to end.
+HOLDFAST_INLINE bool Manager::State::pause_for_space(
+    double& pause,
+    double end) {
+  Clock& clock = *settings.clock;
+  const double now = clock.monotonic_seconds();
+  const double again = std::min(now + pause, end);
+  pause = std::min(pause * 2, 60.0);
+  see_stop_request();
+  if (stopped || now >= end) {
+    return false;
+  }
+  for (double left = again - now; left > 0 && !stopped;
+       left = again - clock.monotonic_seconds()) {
+    beat(Heartbeat::State::saving, elapsed());
+    clock.sleep(std::min(left, 1.0));
+    see_stop_request();
+  }
+  return !stopped;
+}
+
 /// Tries again until there is space, something else is wrong, or the time is
 /// over. For good: the next save after that does not wait again before one has
 /// succeeded.
@@ -45,30 +64,36 @@ HOLDFAST_INLINE SaveHandle Manager::State::wait_for_space(
     SaveHandle failed,
     const Metrics& metrics,
     const std::vector<std::string>& reasons) {
-  Clock& clock = *settings.clock;
-  const double end = clock.monotonic_seconds() + settings.no_space_seconds;
+  const bool was_interrupted = !interruption.empty();
+  const double end =
+      settings.clock->monotonic_seconds() + settings.no_space_seconds;
   double pause = 1;
-  while (space_failures > 0) {
-    const double now = clock.monotonic_seconds();
-    const double again = std::min(now + pause, end);
-    see_stop_request();
-    // Whoever asks for that has no time; a last save follows all the same.
-    if (stopped || now >= end) {
-      break;
-    }
-    for (double left = again - now; left > 0 && !stopped;
-         left = again - clock.monotonic_seconds()) {
-      beat(Heartbeat::State::saving, elapsed());
-      clock.sleep(std::min(left, 1.0));
-      see_stop_request();
-    }
-    if (!stopped) {
-      pause = std::min(pause * 2, 60.0);
-      failed = save(metrics, reasons);
-    }
+  while (space_failures > 0 && pause_for_space(pause, end)) {
+    failed = save(metrics, reasons);
+  }
+  // Whoever asks it to stop has a last save by running(); a preemption may end
+  // the process here.
+  if (space_failures > 0 && !was_interrupted && !interruption.empty() &&
+      too_late_to_save().empty()) {
+    failed = save(metrics, reasons);
   }
   beat(Heartbeat::State::running, elapsed());
   return failed;
+}
+
+/// There must not be more on the disk than anybody counts on. But whoever is
+/// preempted has no time, if there is room for `bytes` without.
+HOLDFAST_INLINE void Manager::State::wait_for_deletions(std::uint64_t bytes) {
+  constexpr double kPatience = 0.1;
+  while (interruption.empty() || !has_space(*root, bytes)) {
+    if (writer->trash().wait_for(kPatience)) {
+      return;
+    }
+    beat(Heartbeat::State::saving, elapsed());
+    if (!sources.ahead()) { // a safe point
+      see_stop_request(stepped);
+    }
+  }
 }
 
 /// Said at the start, and not by the first save that does not fit. `bytes` is

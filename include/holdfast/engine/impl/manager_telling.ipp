@@ -48,11 +48,10 @@ HOLDFAST_INLINE Heartbeat::State Manager::State::state_at_end() const noexcept {
   if (!interruption.empty()) {
     return Heartbeat::State::preempted;
   }
-  if (stopped) {
-    return Heartbeat::State::stopped;
+  if (goal_is_reached() && is_saved()) {
+    return Heartbeat::State::finished;
   }
-  return goal_is_reached() && is_saved() ? Heartbeat::State::finished
-                                         : Heartbeat::State::left;
+  return stopped ? Heartbeat::State::stopped : Heartbeat::State::left;
 }
 
 } // namespace holdfast

@@ -2,10 +2,9 @@
 
 #include <holdfast/engine/options.hpp>
 
+#include <holdfast/base/checked.hpp>
 #include <holdfast/base/text.hpp>
 #include <holdfast/io/posix_file_system.hpp>
-
-#include <cmath>
 
 namespace holdfast {
 
@@ -243,18 +242,9 @@ HOLDFAST_INLINE Settings Options::resolve() const {
   if (!lock_wait_set_) {
     settings.lock_wait_seconds = 10;
   }
-  if (!std::isfinite(settings.lock_wait_seconds) ||
-      settings.lock_wait_seconds < 0) {
-    throw_invalid_argument("lock_wait", "the time must not be negative");
-  }
-  if (!std::isfinite(settings.no_space_seconds) ||
-      settings.no_space_seconds < 0) {
-    throw_invalid_argument("on_no_space", "the time must not be negative");
-  }
-  if (!std::isfinite(settings.heartbeat_seconds) ||
-      settings.heartbeat_seconds < 0) {
-    throw_invalid_argument("heartbeat", "the time must not be negative");
-  }
+  require_seconds("lock_wait", settings.lock_wait_seconds);
+  require_seconds("on_no_space", settings.no_space_seconds);
+  require_seconds("heartbeat", settings.heartbeat_seconds);
   if (!max_failures_set_) {
     settings.max_save_failures = 3;
   }

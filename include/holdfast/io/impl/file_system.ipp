@@ -74,7 +74,13 @@ read_all(ReadableFile& file, std::uint64_t limit, const std::string& path) {
 
 } // namespace detail
 
-HOLDFAST_INLINE void remove_tree(Directory& parent, const std::string& name) {
+HOLDFAST_INLINE void remove_tree(
+    Directory& parent,
+    const std::string& name,
+    const std::atomic<bool>* stop) {
+  const auto shall_stop = [stop] {
+    return stop != nullptr && stop->load();
+  };
   // Somebody may put an entry into a directory that was just emptied: look
   // again, but not for ever.
   constexpr int most_attempts = 3;
@@ -90,11 +96,17 @@ HOLDFAST_INLINE void remove_tree(Directory& parent, const std::string& name) {
       return;
     }
     for (const DirectoryEntry& entry : directory->list()) {
+      if (shall_stop()) {
+        return;
+      }
       if (entry.kind == FileKind::file || entry.kind == FileKind::symlink) {
         detail::remove_file_if_there(*directory, entry.name);
       } else {
-        remove_tree(*directory, entry.name);
+        remove_tree(*directory, entry.name, stop);
       }
+    }
+    if (shall_stop()) {
+      return;
     }
     try {
       parent.remove_directory(name);

@@ -2,6 +2,7 @@
 
 #include <holdfast/run/preemption.hpp>
 
+#include <holdfast/base/checked.hpp>
 #include <holdfast/base/error.hpp>
 #include <holdfast/base/posix_fork.hpp>
 #include <holdfast/base/text.hpp>
@@ -29,10 +30,7 @@ namespace detail {
 HOLDFAST_INLINE double checked_seconds(
     const char* option,
     PreemptionOptions::Duration time) {
-  if (!std::isfinite(time.count()) || time.count() < 0) {
-    throw_invalid_argument(
-        option, "must not be negative", format_number(time.count()));
-  }
+  require_seconds(option, time.count());
   return time.count();
 }
 

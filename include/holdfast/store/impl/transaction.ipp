@@ -10,7 +10,6 @@
 #include <holdfast/store/impl/names.ipp>
 #include <holdfast/store/impl/writer.ipp>
 #include <holdfast/store/names.hpp>
-#include <holdfast/store/trash.hpp>
 
 #include <map>
 #include <string_view>
@@ -88,6 +87,10 @@ HOLDFAST_INLINE PartPath split_part_path(const std::string& path) {
 
 } // namespace detail
 
+HOLDFAST_INLINE bool has_space(Directory& root, std::uint64_t bytes) {
+  return !detail::too_little_space(root, bytes);
+}
+
 struct Transaction::State {
   explicit State(Writer& used) : writer(used) {}
 
@@ -143,17 +146,12 @@ struct Transaction::State {
 
 HOLDFAST_INLINE Transaction::Transaction(
     Writer& writer,
-    std::uint64_t expected_bytes,
-    std::optional<std::uint64_t> enough_bytes)
+    std::uint64_t expected_bytes)
     : state_(new State(writer)) {
   State& s = *state_;
   Directory& root = writer.root();
-  // Step 1: fence, space, claim. What was removed must be gone by now, or there
-  // would be more on the disk than anybody counts on.
+  // Step 1: fence, space, claim.
   writer.check_fence();
-  if (!enough_bytes || detail::too_little_space(root, *enough_bytes)) {
-    writer.trash().wait();
-  }
   detail::check_space(root, expected_bytes);
   try {
     s.sequence = writer.claim_number([&](std::uint64_t number) {

@@ -14,10 +14,11 @@ namespace detail {
 /// Empty: it is gone. Otherwise a line for people.
 HOLDFAST_INLINE std::string delete_tree(
     Directory& root,
-    const std::string& name) noexcept {
+    const std::string& name,
+    const std::atomic<bool>& stop) noexcept {
   try {
     try {
-      remove_tree(root, name);
+      remove_tree(root, name, &stop);
       return {};
     } catch (...) {
       return name + " could not be deleted yet: " + current_exception_text();
@@ -38,16 +39,17 @@ class DeletionJob final : public Job {
 
 class DeletionWorker final : public Worker {
  public:
-  explicit DeletionWorker(std::shared_ptr<Directory> root)
-      : root_(std::move(root)) {}
+  DeletionWorker(std::shared_ptr<Directory> root, const std::atomic<bool>& stop)
+      : root_(std::move(root)), stop_(stop) {}
 
   void run(Job& job) override {
     auto& deletion = static_cast<DeletionJob&>(job);
-    deletion.failure = delete_tree(*root_, deletion.name);
+    deletion.failure = delete_tree(*root_, deletion.name, stop_);
   }
 
  private:
   std::shared_ptr<Directory> root_;
+  const std::atomic<bool>& stop_;
 };
 
 } // namespace detail
@@ -57,13 +59,15 @@ HOLDFAST_INLINE Trash::Trash(std::shared_ptr<Directory> root, Deletion deletion)
       in_background_(deletion == Deletion::in_background),
       generation_(fork_generation()) {
   if (in_background_) {
-    queue_.add_worker(
-        detail::Owned<detail::Worker>(new detail::DeletionWorker(root_)));
+    queue_.add_worker(detail::Owned<detail::Worker>(
+        new detail::DeletionWorker(root_, is_left_)));
   }
 }
 
 HOLDFAST_INLINE Trash::~Trash() {
-  wait();
+  if (!is_left_) {
+    wait();
+  }
 }
 
 HOLDFAST_INLINE bool Trash::is_forked() const noexcept {
@@ -74,7 +78,7 @@ HOLDFAST_INLINE void Trash::remove(const std::string& name) noexcept {
   if (is_forked()) {
     return;
   }
-  collect(false);
+  static_cast<void>(wait_for(0));
   for (const std::string& left : std::exchange(left_, {})) {
     begin(left, true);
   }
@@ -92,7 +96,7 @@ HOLDFAST_INLINE void Trash::begin(
     } catch (...) { // no more threads, or no memory for one
     }
   }
-  note(name, is_told, detail::delete_tree(*root_, name));
+  note(name, is_told, detail::delete_tree(*root_, name, is_left_));
 }
 
 HOLDFAST_INLINE void Trash::note(
@@ -112,23 +116,28 @@ HOLDFAST_INLINE void Trash::note(
 }
 
 HOLDFAST_INLINE void Trash::wait() noexcept {
-  collect(true);
+  while (!wait_for(60)) {
+  }
 }
 
 HOLDFAST_INLINE std::vector<std::string> Trash::take_failures() noexcept {
-  collect(false);
+  static_cast<void>(wait_for(0));
   return std::exchange(failures_, {});
 }
 
-HOLDFAST_INLINE void Trash::collect(bool wait) noexcept {
+HOLDFAST_INLINE bool Trash::wait_for(double patience) noexcept {
   if (is_forked()) {
-    return;
+    return true;
   }
-  while (wait ? queue_.size() > 0 : queue_.has_done()) {
+  while (queue_.size() > 0) {
+    if (!queue_.has_done(patience)) {
+      return false;
+    }
     const detail::Owned<detail::Job> job = queue_.take();
     auto& deletion = static_cast<detail::DeletionJob&>(*job);
     note(deletion.name, deletion.is_told, std::move(deletion.failure));
   }
+  return true;
 }
 
 } // namespace holdfast
