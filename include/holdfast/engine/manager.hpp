@@ -99,7 +99,8 @@ class Manager {
   /// the newest line already began there with this `tag` (`[a-z0-9_-]{1,64}`)
   /// is a `resume()`, so that a job script may be run again verbatim after a
   /// preemption; to go back to the same checkpoint once more, give another tag.
-  /// A tag that belongs to a line from elsewhere is `invalid_argument`.
+  /// The newest line's tag with another checkpoint is `invalid_argument`; a
+  /// checkpoint that is not there is `not_found`.
   ResumeReport resume_from(
       const std::string& checkpoint,
       const std::string& tag = {});
@@ -217,7 +218,8 @@ class Manager {
   /// Committed checkpoints of this run on the current line and its ancestors.
   [[nodiscard]] std::vector<CheckpointInfo> list() const;
   [[nodiscard]] std::optional<CheckpointInfo> latest() const;
-  /// The best by a `keep_best` metric; by any other, the lowest.
+  /// The best by a `keep_best` metric, where it has several rules by the last
+  /// of them; by any other, the lowest.
   [[nodiscard]] std::optional<CheckpointInfo> best(
       const std::string& metric) const;
   /// What retention would keep and drop now, and why; what a save at this

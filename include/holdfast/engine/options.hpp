@@ -133,7 +133,7 @@ class Options {
   /// Where the files of what retention and `prune()` remove are deleted.
   /// Default: in the background. The name goes at once either way, a save waits
   /// for what the one before it has removed, and the end of the manager for the
-  /// rest. Directories of the file system are then used by two threads.
+  /// rest; a preempted run leaves it to the next. Directories of the file system are then used by two threads.
   Options& deletion(Deletion deletion);
 
   /// Default: none.
@@ -144,8 +144,8 @@ class Options {
   /// Default 10 s.
   Options& lock_wait(std::chrono::duration<double> time);
 
-  /// After so many scheduled saves in a row failed to be written, `step()` and
-  /// `end_epoch()` throw the error; until then it only goes to the events.
+  /// After so many saves in a row that were due failed to be written, `step()`
+  /// and `end_epoch()` throw the error; until then it only goes to the events.
   /// Default 3; 0: never. A lost lock is thrown at once; those for want of
   /// space are not counted (`on_no_space`).
   Options& max_save_failures(int count);
@@ -182,9 +182,11 @@ class Options {
   /// checkpoint is known to be good: one is when a later step gave a normal
   /// loss.
   ///
-  /// From the first bad step on no scheduled save is made; what is saved for
-  /// other reasons is marked as suspect, never goes back to, and does not count
-  /// as valid for retention. Default: not done.
+  /// From the first bad step on nothing that is due is saved but a new best;
+  /// that, and what is saved for other reasons, is marked as suspect, is never
+  /// gone back to, and does not count as valid for retention. Where there is no
+  /// space for going back, `running()` waits for it (`on_no_space`) before it
+  /// throws. Default: not done.
   Options& rollback_on_divergence(
       DivergenceOptions options = DivergenceOptions());
 
