@@ -199,6 +199,28 @@ TEST_CASE("heartbeat: never, if nobody wants it", "[heartbeat]") {
         }) == "invalid_argument");
 }
 
+TEST_CASE("heartbeat: goes on after a rollback", "[heartbeat]") {
+  const Disk disk = new_disk();
+  ManualClock clock;
+  ToyRun run(
+      kRoot,
+      Options().file_system(disk).clock(clock).on_event({}).save_every(
+          steps(1000)));
+  run.manager.resume();
+  train_steps(run, 1);
+  run.manager.save();
+  clock.pass(3600);
+  train_steps(run, 1);
+  run.manager.rollback();
+  REQUIRE(run.manager.running(epochs(3)));
+  run.loader.begin();
+  for (int i = 0; i < 2; ++i) {
+    clock.pass(100);
+    train_steps(run, 1);
+    CHECK(at(beat_of(disk), "time").as<double>("") == clock.wall);
+  }
+}
+
 TEST_CASE("heartbeat: goes on while a run waits for space", "[heartbeat]") {
   const Disk disk = new_disk();
   const auto faulty = std::make_shared<FaultFileSystem>(disk);

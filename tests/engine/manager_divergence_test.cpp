@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <stdexcept>
 
 // Runs that diverge at a known batch, and go back by themselves.
 
@@ -747,6 +748,52 @@ TEST_CASE("divergence: going back waits for space", "[divergence][space]") {
     CHECK(clock.monotonic - began < 42);
     CHECK(run.manager.latest()->step == 6);
   }
+}
+
+TEST_CASE(
+    "divergence: weights between two steps are not gone back to",
+    "[divergence]") {
+  test::ToyRun run(test::kRoot, watchful(test::new_disk()));
+  run.manager.resume();
+  REQUIRE(run.manager.running(epochs(9)));
+  run.loader.begin();
+  for (int i = 1; i <= 5; ++i) {
+    REQUIRE_FALSE(run.loader.next().empty());
+    const bool is_good = run.rate < 1; // as the weights before the update
+    if (i == 3) {
+      run.rate = 1e30; // the update spoils them
+      run.manager.save(); // as step 2
+    }
+    run.manager.step(
+        {{"loss", is_good ? 1 : std::numeric_limits<double>::infinity()}});
+  }
+  REQUIRE(run.manager.running(epochs(9)));
+  CHECK(run.manager.progress().step == 2);
+  CHECK(run.rate == 0.01);
+}
+
+TEST_CASE(
+    "divergence: a handler that throws makes nobody forget",
+    "[divergence]") {
+  const auto disk = test::new_disk();
+  int calls = 0;
+  FragileRun run(
+      watchful(disk).on_safe_point([&](const SafePoint& point) {
+        if (point.kind == SafePoint::Kind::resumed && ++calls == 2) {
+          CHECK(point.manager.divergences().size() == 1);
+          throw std::runtime_error("a handler");
+        }
+      }),
+      {sample_of_batch(6)});
+  static_cast<void>(run.manager.start_fresh("a"));
+  REQUIRE_FALSE(run.train(1, 2));
+  calls = 1;
+  CHECK_THROWS_AS(run.train(1), std::runtime_error);
+  CHECK(run.manager.divergences().size() == 1);
+  REQUIRE(run.train(1));
+  CHECK(run.manager.divergences().size() == 1);
+  CHECK(std::isfinite(run.weight));
+  CHECK(run.trained[6] == 1);
 }
 
 TEST_CASE("divergence: a body that goes on regardless", "[divergence]") {

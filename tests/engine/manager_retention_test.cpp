@@ -490,6 +490,31 @@ TEST_CASE("manager: what cannot be deleted is told", "[retention][fault]") {
   }
 }
 
+TEST_CASE(
+    "manager: a removal that fails halfway is ended by the next",
+    "[retention][fault]") {
+  using testing::Operation;
+  const Operation operation =
+      GENERATE(Operation::open_directory, Operation::sync_directory);
+  const Disk memory = new_disk();
+  const auto disk = std::make_shared<FaultFileSystem>(memory);
+  ToyRun run(kRoot, keep_two(disk));
+  run.manager.resume();
+  train_steps(run, 2);
+  bool struck = false;
+  disk->set_hook([&](std::uint64_t, const std::string& what) {
+    if (!struck && what.find("rename") == 0 &&
+        what.find(".trash-") != std::string::npos) {
+      struck = true;
+      disk->plan(Fault::error(EIO).on({operation}));
+    }
+  });
+  train_steps(run, 2);
+  REQUIRE(struck);
+  CHECK(listed_steps(run) == StepNumbers{3, 4});
+  CHECK(catalog_of(memory).trash.empty());
+}
+
 TEST_CASE("manager: prunes what was left, and says what", "[retention]") {
   const Disk disk = trained(4);
   Events events;

@@ -355,3 +355,64 @@ TEST_CASE("full disk: said at the start, and what is behind it", "[space]") {
   again.manager.resume();
   CHECK(silent.count(Event::Kind::warning) == 0);
 }
+
+TEST_CASE("full disk: to look for room ends no resume", "[space][fault]") {
+  const Disk disk = trained(3);
+  disk->set_capacity(std::uint64_t{1} << 40);
+  const std::uint64_t used = (std::uint64_t{1} << 40) -
+      disk->open_root(kRoot, Create::no)->space().available_bytes;
+  disk->set_capacity(used + 4000);
+  int resumed = 0;
+  for (std::uint64_t n = 1; n <= 8; ++n) {
+    CAPTURE(n);
+    const auto faulty = std::make_shared<FaultFileSystem>(disk);
+    ToyRun run(kRoot, quiet_options(faulty).keep_last(50));
+    const std::string before = run.fingerprint();
+    faulty->plan(Fault::error(EIO).on({Operation::list}).at(n));
+    if (code_of([&] { run.manager.resume(); }) == "no error") {
+      ++resumed;
+      CHECK(run.manager.progress().step == 3);
+    } else {
+      CHECK(run.fingerprint() == before);
+      CHECK(run.manager.progress().step == 0);
+    }
+  }
+  CHECK(resumed >= 5); // the last ones never come
+}
+
+TEST_CASE(
+    "full disk: nobody waits for space where something else is wrong",
+    "[space][fault]") {
+  const bool lost = GENERATE(true, false);
+  const Disk disk = new_disk();
+  const auto faulty = std::make_shared<FaultFileSystem>(disk);
+  ManualClock clock;
+  ToyRun run(
+      kRoot,
+      quiet_options(faulty).clock(clock).max_save_failures(2).on_no_space(
+          NoSpace::wait, std::chrono::hours(10)));
+  run.manager.resume();
+  run.loader.begin();
+  faulty->plan(Fault::error(ENOSPC).on({Operation::write}).for_ever());
+  const double began = clock.monotonic;
+  clock.on_sleep = [&] {
+    if (clock.monotonic - began != 10) {
+      return;
+    }
+    faulty->clear_faults();
+    if (lost) {
+      disk->remove(std::string(kRoot) + "/LOCK");
+    } else {
+      faulty->plan(Fault::error(EIO).on({Operation::write}).for_ever());
+    }
+  };
+  run.train_batch(run.loader.next());
+  CHECK(code_of([&] {
+          run.manager.step();
+        }) == (lost ? "lost_lock" : "no error"));
+  CHECK(clock.monotonic - began < 30);
+  if (!lost) { // nor is it put off
+    run.train_batch(run.loader.next());
+    CHECK(code_of([&] { run.manager.step(); }) == "io_error");
+  }
+}

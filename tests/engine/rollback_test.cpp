@@ -1,5 +1,8 @@
 #include "engine_support.hpp"
 
+#include <holdfast/engine/interrupter.hpp>
+
+#include <cerrno>
 #include <stdexcept>
 
 // Going back inside the running process.
@@ -478,4 +481,88 @@ TEST_CASE(
   }
   WARN("points " << points);
   CHECK(points > 30);
+}
+
+TEST_CASE(
+    "rollback: one that fails for good leaves nothing to begin afresh with",
+    "[rollback][fault]") {
+  const auto disk = test::trained(3);
+  const auto faulty = std::make_shared<FaultFileSystem>(disk);
+  ToyRun run(test::kRoot, keep_everything(faulty));
+  run.manager.resume();
+  faulty->plan(Fault::error(EIO)
+                   .on({holdfast::testing::Operation::sync_directory})
+                   .for_ever());
+  CHECK(test::code_of([&] {
+          run.manager.rollback(std::size_t{2});
+        }) == "io_error");
+  faulty->clear_faults();
+  CHECK(test::code_of([&] { run.manager.step(); }) == "not_resumed");
+  CHECK(test::code_of([&] {
+          run.manager.start_fresh("new");
+        }) == "already_resumed");
+  CHECK(run.manager.resume().checkpoint.has_value());
+  CHECK(run.manager.progress().step == run.manager.latest()->step);
+}
+
+TEST_CASE("rollback: what a save takes is not forgotten", "[rollback]") {
+  struct Asks final : Interrupter {
+    std::string pending(double save_seconds) override {
+      expected = save_seconds;
+      return {};
+    }
+    double seconds_left() override {
+      return 0;
+    }
+    void interrupted(const InterruptedRun&) override {}
+    double expected = 0;
+  };
+  const auto faulty = std::make_shared<FaultFileSystem>(test::new_disk());
+  test::ManualClock clock;
+  Asks asks;
+  ToyRun run(test::kRoot, keep_everything(faulty).clock(clock));
+  run.manager.set_interrupter(&asks);
+  run.manager.resume();
+  faulty->set_hook([&](std::uint64_t, const std::string& what) {
+    if (what.find("rename") == 0) {
+      clock.pass(50);
+    }
+  });
+  test::train_steps(run, 3);
+  REQUIRE(asks.expected == 50);
+  faulty->set_hook({});
+  run.manager.rollback(std::size_t{3}); // saved before any save was measured
+  REQUIRE(run.manager.running(epochs(9)));
+  CHECK(asks.expected == 50);
+  run.manager.set_interrupter(nullptr);
+}
+
+TEST_CASE(
+    "rollback: an end of an epoch that was ignored is none for ever",
+    "[rollback][stop]") {
+  ToyRun run(
+      test::kRoot,
+      Options()
+          .file_system(test::new_disk())
+          .lock_wait(std::chrono::seconds(0))
+          .save_every(steps(1000))
+          .on_event({}));
+  run.manager.resume();
+  REQUIRE(run.manager.running(epochs(9)));
+  test::train_steps(run, ToyRun::kSamples);
+  run.manager.save();
+  run.manager.end_epoch();
+  REQUIRE(run.manager.running(epochs(9)));
+  test::train_steps(run, 1);
+  run.manager.rollback();
+  run.manager.end_epoch(); // ignored
+  REQUIRE(run.manager.running(epochs(9)));
+  run.loader.begin();
+  REQUIRE(run.loader.next().empty());
+  run.rate *= 0.5;
+  run.manager.end_epoch();
+  REQUIRE(run.manager.progress().epoch == 1);
+  run.manager.request_stop();
+  CHECK_FALSE(run.manager.running(epochs(9)));
+  CHECK(run.manager.latest()->progress.epoch == 1);
 }

@@ -1,5 +1,6 @@
 #include "engine_support.hpp"
 
+#include <holdfast/engine/interrupter.hpp>
 #include <holdfast/testing/fault_file_system.hpp>
 
 #include <cerrno>
@@ -275,4 +276,76 @@ TEST_CASE(
     CHECK(run.manager.epoch() == whole.manager.epoch());
     CHECK_FALSE(run.manager.running(steps(10)));
   }
+}
+
+TEST_CASE("stop: a preemption is saved whatever was before", "[stop]") {
+  struct Preempts final : Interrupter {
+    std::string pending(double) override {
+      return reason;
+    }
+    double seconds_left() override {
+      return 100;
+    }
+    void interrupted(const InterruptedRun& run) override {
+      saved = run.saved;
+    }
+    std::string reason;
+    bool saved = false;
+  };
+  const bool by_request = GENERATE(true, false);
+  Preempts preempts;
+  test::ToyModel model; // and no loader whose range would end
+  Manager manager(test::kRoot, plain(test::new_disk()).save_every(steps(99)));
+  manager.add("model", model);
+  manager.set_interrupter(&preempts);
+  manager.resume();
+  REQUIRE(manager.running(steps(by_request ? 50 : 3)));
+  for (int step = 1; step <= 10; ++step) {
+    if (step == 3 && by_request) {
+      manager.request_stop();
+    }
+    if (step == 9) {
+      CHECK(manager.list().size() == 1);
+      preempts.reason = "SIGTERM";
+    }
+    manager.step();
+  }
+  CHECK(preempts.saved);
+  CHECK(manager.latest()->step == 9);
+  CHECK(manager.list().size() == 2); // the tenth is nobody's
+  manager.set_interrupter(nullptr);
+}
+
+TEST_CASE("stop: a loader that was left is free", "[stop]") {
+  using Loader = test::ToyLoader;
+  auto first = std::make_shared<Loader>(6, 1);
+  auto second = std::make_shared<Loader>(6, 1);
+  auto current = first;
+  const auto batches = [](Loader& loader) {
+    loader.begin();
+    int count = 0;
+    while (!loader.next().empty()) {
+      ++count;
+    }
+    return count;
+  };
+  {
+    Manager manager(test::kRoot, plain(test::new_disk()));
+    manager.add("data", current);
+    manager.resume();
+    REQUIRE(manager.running(epochs(2)));
+    current->begin();
+    while (!current->next().empty()) {
+      manager.step();
+    }
+    manager.end_epoch();
+    current = second;
+    REQUIRE(manager.running(epochs(2)));
+    manager.request_stop();
+    CHECK_FALSE(manager.running(epochs(2)));
+    first->start_epoch(0);
+    CHECK(batches(*first) == 6); // no stop of a manager ends it
+  }
+  first->start_epoch(0);
+  CHECK(batches(*first) == 6); // nor is it asked when it is gone
 }

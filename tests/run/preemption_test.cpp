@@ -550,6 +550,31 @@ TEST_CASE(
         }) == 6);
 }
 
+TEST_CASE("preemption: the grace time counts in a second loop", "[preempt]") {
+  const TemporaryDirectory directory;
+  for (const bool second : {false, true}) {
+    CAPTURE(second);
+    CHECK(in_forked_child([&] {
+            ToyModel model;
+            Manager manager(
+                directory.path(second ? "two" : "one"),
+                Options().save_every(steps(1000)).on_event({}));
+            manager.add("model", model);
+            Preemption preemption(
+                manager,
+                PreemptionOptions().grace(std::chrono::milliseconds(100)));
+            manager.resume();
+            while (second && manager.running(steps(1))) {
+              manager.step();
+            }
+            static_cast<void>(manager.running(steps(10)));
+            std::raise(SIGTERM);
+            std::this_thread::sleep_for(seconds(60)); // a step
+            return 1;
+          }) == 75);
+  }
+}
+
 TEST_CASE(
     "preemption: a grace time for ever, and a blocked stream",
     "[preempt]") {
@@ -579,6 +604,7 @@ TEST_CASE("preemption: options that make no sense are refused", "[preempt]") {
     return code_of(call) == "invalid_argument";
   };
   CHECK(refused([&] { options.grace(seconds(-1)); }));
+  CHECK_FALSE(refused([&] { options.notice_file("/tmp/\xff/now"); }));
   CHECK(refused([&] { options.time_limit(seconds(-1)); }));
   CHECK(refused([&] { options.time_limit(seconds(1), seconds(-1)); }));
   CHECK(refused([&] { options.time_limit(seconds(120)); })); // all margin

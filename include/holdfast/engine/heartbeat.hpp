@@ -37,10 +37,11 @@ class Heartbeat {
       : root_(std::move(root)), clock_(clock), interval_(interval) {}
 
   /// Writes if the state is another one, or the interval has passed on the
-  /// clock that `seconds` come from.
+  /// clock that `seconds` come from; or that was set back, as by a rollback.
   void beat(State state, const Progress& progress, double seconds) noexcept {
     if (interval_ > 0 &&
-        (!begun_ || state != state_ || seconds - last_ >= interval_)) {
+        (!begun_ || state != state_ || seconds - last_ >= interval_ ||
+         seconds < last_)) {
       begun_ = true;
       state_ = state;
       last_ = seconds;

@@ -133,7 +133,8 @@ class Options {
   /// Where the files of what retention and `prune()` remove are deleted.
   /// Default: in the background. The name goes at once either way, a save waits
   /// for what the one before it has removed, and the end of the manager for the
-  /// rest; a preempted run leaves it to the next. Directories of the file system are then used by two threads.
+  /// rest; a preempted run leaves it to the next. Directories of the file
+  /// system are then used by two threads.
   Options& deletion(Deletion deletion);
 
   /// Default: none.

@@ -26,6 +26,7 @@ struct RetentionEntry {
   bool valid = false; ///< Committed, or fully verified, by this process.
   bool resumed_from = false; ///< This run was resumed from it.
   bool line_origin = false; ///< Somebody went back to it: a line began there.
+  bool exact = true; ///< Not saved between a batch and its step.
   bool last_good = false; ///< The newest from before any divergence.
   bool pinned = false;
   std::string pin_label; ///< What the pin is for; may be empty.

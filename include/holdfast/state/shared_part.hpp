@@ -112,7 +112,12 @@ class SharedPart final : public Part {
           "a null shared_ptr has no state: give it an object first");
     }
     if (part_ == nullptr || held_ != pointer_) {
-      part_ = make_part(*pointer_);
+      std::shared_ptr<Part> part = make_part(*pointer_);
+      // The manager may be gone before the object that it no longer asks for.
+      if (Cursor* const left = part_ == nullptr ? nullptr : part_->cursor()) {
+        left->attach(nullptr);
+      }
+      part_ = std::move(part);
       held_ = pointer_;
     }
     return part_;

@@ -29,6 +29,9 @@ class Trash {
   /// Deletes the directory `name` of the root with all that is in it.
   void remove(const std::string& name) noexcept;
 
+  /// Deletes it with the next one: its new name may not be durable before.
+  void remember(const std::string& name) noexcept;
+
   /// Returns when all of it is gone, so that its space is free.
   void wait() noexcept;
   /// True when all of it is gone; gives each of it up to `patience` seconds.

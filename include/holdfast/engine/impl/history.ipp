@@ -84,6 +84,7 @@ HOLDFAST_INLINE std::vector<RetentionEntry> History::entries(
     entry.metrics = info.metrics;
     entry.bytes = info.bytes;
     entry.valid = valid_.count(info.sequence) != 0 && !info.suspect;
+    entry.exact = info.exact;
     entry.resumed_from = resumed_from_ == info.sequence;
     entry.line_origin = line_origins_.count(info.sequence) != 0;
     entries.push_back(std::move(entry));

@@ -149,6 +149,10 @@ struct Manager::State final : LoopControl {
     return (step_goal && progress.step >= step_goal->count) ||
         (epoch_goal && progress.epoch >= epoch_goal->count);
   }
+  /// And nobody has been told of it yet.
+  [[nodiscard]] bool is_interrupted() const noexcept {
+    return !interruption.empty() && !told_interruption;
+  }
   [[nodiscard]] bool stopping() const noexcept override {
     return stopped || diverged ||
         (step_goal && progress.step >= step_goal->count);
@@ -249,6 +253,8 @@ struct Manager::State final : LoopControl {
   void close() noexcept;
   ResumeReport go_on();
   ResumeReport begin_fresh();
+  void forget_line();
+  void forget_run();
   ResumeReport begin_at(SearchResult result, const Catalog& catalog);
   void require_same_run(const Found& found) const;
   void quarantine(SearchResult& result);
@@ -283,6 +289,7 @@ struct Manager::State final : LoopControl {
 
   // engine/impl/manager_space.ipp
   [[nodiscard]] std::string note_failure();
+  void see_lost_lock(const Error& error) noexcept;
   [[nodiscard]] bool is_pausing(const TriggerPoint& point) const;
   [[nodiscard]] bool pause_for_space(double& pause, double end);
   void wait_for_deletions(std::uint64_t bytes);
@@ -435,7 +442,9 @@ HOLDFAST_INLINE void Manager::step(const Metrics& metrics) {
   }
   state.see_stop_request();
   // A loop that goes on regardless is not saved at each of its steps.
-  state.save_if_due(metrics, state.stopping() && !state.stop_saved);
+  state.save_if_due(
+      metrics,
+      state.stopping() && (!state.stop_saved || state.is_interrupted()));
   state.stamp_safe_point(metrics);
   state.tell(SafePoint::Kind::step, metrics);
   state.tell_interruption();
@@ -460,6 +469,8 @@ HOLDFAST_INLINE void Manager::end_epoch(const Metrics& metrics) {
   state.require_ranked(metrics, true);
   state.warn_of_no_metric();
   state.leave_safe_point();
+  state.told_to_stop = false;
+  state.epoch_cut = false;
   ++state.progress.epoch;
   state.progress.batch = 0;
   state.means.end_epoch();

@@ -111,7 +111,8 @@ HOLDFAST_INLINE void Manager::State::mark_last_good(
     return;
   }
   for (std::size_t i = entries.size(); i-- > 0;) {
-    if (entries[i].valid && entries[i].step <= divergence->good_step()) {
+    if (entries[i].valid && entries[i].exact &&
+        entries[i].step <= divergence->good_step()) {
       entries[i].last_good = true;
       return;
     }
@@ -124,7 +125,8 @@ HOLDFAST_INLINE void Manager::State::go_back() {
   std::vector<CheckpointName> candidates; // the newest first
   const std::vector<CheckpointInfo> infos = history->list();
   for (std::size_t i = infos.size(); i-- > 0;) {
-    if (!infos[i].suspect && infos[i].step <= divergence->good_step()) {
+    if (!infos[i].suspect && infos[i].exact &&
+        infos[i].step <= divergence->good_step()) {
       candidates.push_back(detail::name_of(infos[i]));
     }
   }
@@ -198,6 +200,7 @@ HOLDFAST_INLINE void Manager::State::go_back() {
           std::to_string(divergence->options().max_rollbacks()) + ")");
   // So that no crash forgets it. Where it fails, the next one will tell.
   static_cast<void>(save({}, {"went back: " + describe_divergence(record)}));
+  tell(SafePoint::Kind::resumed, {});
 }
 
 } // namespace holdfast

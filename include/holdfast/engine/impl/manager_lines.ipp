@@ -136,6 +136,7 @@ HOLDFAST_INLINE ResumeReport Manager::State::roll_back(
     report = branch_at(find(former), former, {}, true);
     rolled_back = true;
     range_left = !sources.empty();
+    spoiled = false;
   } catch (...) {
     const std::exception_ptr error = std::current_exception();
     try {
@@ -146,17 +147,18 @@ HOLDFAST_INLINE ResumeReport Manager::State::roll_back(
         return_to(former);
       }
     } catch (...) {
+      spoiled = true; // trained, and without a line to go on with
       close();
     }
     std::rethrow_exception(error);
   }
-  tell(SafePoint::Kind::resumed, {});
   return report;
 }
 
 HOLDFAST_INLINE ResumeReport
 Manager::State::tell_rollback(ResumeReport report) {
   emit(Event::Kind::rolled_back, report.checkpoint->name, report.to_string());
+  tell(SafePoint::Kind::resumed, {});
   return report;
 }
 

@@ -112,6 +112,7 @@ HOLDFAST_INLINE ResumeReport Manager::State::take(
         settings.compression.zstd_level && report.checkpoint
             ? report.checkpoint->bytes
             : bytes);
+    spoiled = false;
   } catch (...) {
     const std::exception_ptr error = std::current_exception();
     close();
@@ -175,10 +176,43 @@ HOLDFAST_INLINE ResumeReport Manager::State::go_on() {
   return begin_fresh();
 }
 
+/// What a former life or line of this manager has left.
+HOLDFAST_INLINE void Manager::State::forget_line() {
+  diverged.reset();
+  left_out.clear();
+  stamped.state.forget();
+  best_values.clear();
+  unsaved_metrics = {};
+  stepped = false;
+  stop_saved = false;
+  told_to_stop = false;
+  epoch_cut = false;
+}
+
+/// Nothing has been trained.
+HOLDFAST_INLINE void Manager::State::forget_run() {
+  forget_line();
+  means = RunningMeans();
+  watch.clear();
+  divergence.reset();
+  recoveries.clear();
+  last_save = {};
+  save_seconds = 0;
+  progress = {};
+  last_saved = {};
+  last_saved_exact = true;
+  last_path.clear();
+  elapsed_before = 0;
+  attempt = 0;
+  resumed_from.reset();
+  may_owe_end = false;
+  random_at_begin.reset();
+}
+
 HOLDFAST_INLINE ResumeReport Manager::State::begin_fresh() {
   run_id = random_id();
   run_name = settings.run_name;
-  watch.clear();
+  forget_run();
   if (settings.divergence) {
     divergence.emplace(*settings.divergence);
   }
@@ -221,35 +255,28 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
     spoiled = spoiled || found.restore.is_applied();
     throw;
   }
-  spoiled = true; // until all of this is through
+  spoiled = true; // until the call is through
 
+  forget_line();
   means = std::move(engine.means);
   watch = std::move(engine.watch);
   divergence = std::move(engine.divergence);
-  diverged.reset();
-  left_out.clear();
   recoveries = std::move(engine.recoveries);
   last_save = engine.last_save;
-  save_seconds = engine.save_seconds;
+  // A rollback does not forget what was measured since.
+  save_seconds = rolling_back ? std::max(save_seconds, engine.save_seconds)
+                              : engine.save_seconds;
   progress = manifest.progress;
   last_saved = manifest.progress;
   last_saved_exact = manifest.exact;
-  stamped.state.forget();
   last_path = root->path() + "/" + found.name.name;
   elapsed_before = manifest.progress.elapsed_seconds;
   started_at = settings.clock->monotonic_seconds();
-  // What a former life or line of this manager has left.
-  best_values.clear();
-  unsaved_metrics = {};
-  stop_saved = false;
-  told_to_stop = false;
-  epoch_cut = false;
   if (!rolling_back || run_id != manifest.run_id) {
     attempt = manifest.attempt + 1; // else the process is the same
   }
   run_id = manifest.run_id;
   run_name = settings.run_name.empty() ? manifest.run_name : settings.run_name;
-  stepped = false;
   may_owe_end = true;
   resumed_from = CheckpointIdentity{manifest.sequence, manifest.id};
   history->set_run(run_id);
@@ -302,7 +329,6 @@ Manager::State::begin_at(SearchResult result, const Catalog& catalog) {
   if (probe && !report.probe) {
     report.notes.push_back("it was saved without a probe: nothing to compare");
   }
-  spoiled = false;
   if (report.probe &&
       report.probe->outcome == ProbeResult::Outcome::different) {
     emit(

@@ -66,6 +66,9 @@ HOLDFAST_INLINE void Manager::State::retain() {
             detail::name_of(infos[i]), decisions[i].reasons.front(), false));
       }
     }
+  } catch (const Error& error) {
+    see_lost_lock(error);
+    emit(Event::Kind::warning, "", error.what());
   } catch (const std::exception& error) {
     emit(Event::Kind::warning, "", error.what());
   }

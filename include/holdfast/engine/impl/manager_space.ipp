@@ -12,19 +12,24 @@ HOLDFAST_INLINE std::string Manager::State::note_failure() {
   try {
     throw;
   } catch (const Error& error) {
-    if (error.code() == ErrorCode::no_space) {
-      ++space_failures;
-    }
-    if (error.code() == ErrorCode::lost_lock) {
-      // What others read here is its new owner's.
-      event_log.reset();
-      heartbeat.reset();
-    }
+    space_failures =
+        error.code() == ErrorCode::no_space ? space_failures + 1 : 0;
+    see_lost_lock(error);
     const std::string why = why_no_space(error, *root);
     text += why.empty() ? "" : "; " + why;
-  } catch (...) { // nobody knows more
+  } catch (...) {
+    space_failures = 0;
   }
   return text;
+}
+
+/// What others read in the directory is its new owner's from now on.
+HOLDFAST_INLINE void Manager::State::see_lost_lock(
+    const Error& error) noexcept {
+  if (error.code() == ErrorCode::lost_lock) {
+    event_log.reset();
+    heartbeat.reset();
+  }
 }
 
 /// True until the pause after a save without space is over.
@@ -98,7 +103,8 @@ HOLDFAST_INLINE void Manager::State::wait_for_deletions(std::uint64_t bytes) {
 
 /// Said at the start, and not by the first save that does not fit. `bytes` is
 /// what a checkpoint takes.
-HOLDFAST_INLINE void Manager::State::warn_of_a_full_disk(std::uint64_t bytes) {
+HOLDFAST_INLINE void Manager::State::warn_of_a_full_disk(
+    std::uint64_t bytes) try {
   std::size_t count = held_by(settings.retention);
   if (settings.retention.total_bytes && bytes > 0) {
     const std::uint64_t fit =
@@ -115,6 +121,7 @@ HOLDFAST_INLINE void Manager::State::warn_of_a_full_disk(std::uint64_t bytes) {
   if (!text.empty()) {
     emit(Event::Kind::warning, "", text);
   }
+} catch (const Error&) { // a disk that cannot be looked at ends no run
 }
 
 } // namespace holdfast

@@ -138,7 +138,7 @@ HOLDFAST_INLINE PreemptionOptions& PreemptionOptions::notice_file(
   if (path.empty()) {
     throw_invalid_argument("notice_file", "the path must not be empty");
   }
-  std::string name = path;
+  std::string name = first_line(path); // whatever bytes it has
   return notice(
       std::move(name),
       [path = std::move(path)] { return detail::is_there(path); },
@@ -191,6 +191,7 @@ struct Preemption::State {
   std::mutex mutex;
   std::condition_variable changed;
   bool disarmed = false;
+  bool over = false; ///< The goal is reached, until the manager asks again.
   bool told = false; ///< The manager has saved, or told why not.
 
   [[nodiscard]] double monotonic() const {
@@ -207,30 +208,36 @@ struct Preemption::State {
   void keep_grace() {
     watch.wait();
     std::unique_lock<std::mutex> lock(mutex);
-    const std::chrono::duration<double> left(std::max(0.0, grace_left()));
-    if (!changed.wait_for(lock, left, [this] { return disarmed; })) {
-      if (!told) {
-        std::fprintf(
-            stderr,
-            "holdfast: preempted: the grace time is over before all was "
-            "saved; the newest checkpoint in %s stays the newest\n",
-            manager.directory().c_str());
+    while (!disarmed) {
+      if (over) {
+        changed.wait(lock);
+        continue;
       }
-      std::_Exit(options.exit_code_);
+      const std::chrono::duration<double> left(std::max(0.0, grace_left()));
+      if (!changed.wait_for(lock, left, [this] { return disarmed || over; })) {
+        if (!told) {
+          std::fprintf(
+              stderr,
+              "holdfast: preempted: the grace time is over before all was "
+              "saved; the newest checkpoint in %s stays the newest\n",
+              manager.directory().c_str());
+        }
+        std::_Exit(options.exit_code_);
+      }
     }
   }
 
-  void disarm() {
+  void set(bool& flag, bool value) {
     {
       const std::lock_guard<std::mutex> lock(mutex);
-      disarmed = true;
+      flag = value;
     }
     changed.notify_all();
   }
 
   void end_keeper() {
     if (keeper.joinable()) {
-      disarm();
+      set(disarmed, true);
       watch.stop_waiting();
       keeper.join();
     }
@@ -312,6 +319,9 @@ HOLDFAST_INLINE int Preemption::exit_code() const noexcept {
 
 HOLDFAST_INLINE std::string Preemption::pending(double save_seconds) {
   State& s = *state_;
+  if (s.over) { // only this thread sets it
+    s.set(s.over, false);
+  }
   const int signal = s.watch.received();
   if (signal != 0) {
     s.reason = signal_name(signal);
@@ -342,7 +352,7 @@ HOLDFAST_INLINE double Preemption::seconds_left() {
 }
 
 HOLDFAST_INLINE void Preemption::run_is_over() noexcept {
-  state_->disarm();
+  state_->set(state_->over, true);
 }
 
 HOLDFAST_INLINE void Preemption::interrupted(const InterruptedRun& run) {
@@ -359,7 +369,7 @@ HOLDFAST_INLINE void Preemption::interrupted(const InterruptedRun& run) {
     std::fflush(stderr);
     std::_Exit(s.options.exit_code_);
   }
-  s.disarm();
+  s.set(s.disarmed, true);
   if (s.options.action_ == AfterPreemption::raise) {
     ErrorDetails details;
     details.path = run.checkpoint;

@@ -85,6 +85,13 @@ HOLDFAST_INLINE void Trash::remove(const std::string& name) noexcept {
   begin(name, false);
 }
 
+HOLDFAST_INLINE void Trash::remember(const std::string& name) noexcept {
+  try {
+    left_.push_back(name);
+  } catch (...) { // the next writer finds it
+  }
+}
+
 HOLDFAST_INLINE void Trash::begin(
     const std::string& name,
     bool is_told) noexcept {

@@ -372,15 +372,30 @@ HOLDFAST_INLINE void Writer::remove(const CheckpointName& name) {
     }
   }
   alone.reset();
-  // Made by hand while the name went: from now on nobody finds the directory.
-  if (read_pin(*s.root->open_directory(trash))) {
+  const auto put_back = [&] {
     s.root->rename(trash, name.name);
     s.root->sync();
+  };
+  // Made by hand while the name went: from now on nobody finds the directory.
+  bool is_pinned = false;
+  try {
+    is_pinned = read_pin(*s.root->open_directory(trash)).has_value();
+  } catch (...) {
+    put_back();
+    throw;
+  }
+  if (is_pinned) {
+    put_back();
     refuse("pinned");
   }
   // A crash that brought the old name back, without its files, would make a
   // lie of it.
-  s.root->sync();
+  try {
+    s.root->sync();
+  } catch (...) {
+    s.trash.remember(trash);
+    throw;
+  }
   s.trash.remove(trash);
 }
 
