@@ -501,9 +501,6 @@ MUTANTS = [
     Mutant("the grace time is over for good", "run/impl/preemption.ipp",
            "    s.set(s.over, false);\n", "",
            Test("run/run_tests", "preemption: the grace time counts*")),
-    Mutant("a loader that was left stays attached", "state/shared_part.hpp",
-           "        left->attach(nullptr);\n", "",
-           engine("stop: a loader that was left*")),
 ]
 
 
