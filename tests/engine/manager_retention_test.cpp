@@ -498,10 +498,10 @@ TEST_CASE(
       GENERATE(Operation::open_directory, Operation::sync_directory);
   const Disk memory = new_disk();
   const auto disk = std::make_shared<FaultFileSystem>(memory);
+  bool struck = false;
   ToyRun run(kRoot, keep_two(disk));
   run.manager.resume();
   train_steps(run, 2);
-  bool struck = false;
   disk->set_hook([&](std::uint64_t, const std::string& what) {
     if (!struck && what.find("rename") == 0 &&
         what.find(".trash-") != std::string::npos) {
