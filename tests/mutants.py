@@ -501,6 +501,28 @@ MUTANTS = [
     Mutant("the grace time is over for good", "run/impl/preemption.ipp",
            "    s.set(s.over, false);\n", "",
            Test("run/run_tests", "preemption: the grace time counts*")),
+    Mutant("a preemption is heard when all is done",
+           "engine/impl/manager_space.ipp", "if (is_saving_what_is_due) {",
+           "if (true) {", engine("manager: when all is done*")),
+    Mutant("a save is begun without the time for it",
+           "engine/impl/manager_save.ipp",
+           "        throw Error(ErrorCode::preempted, left_out);\n", "",
+           engine("manager: a save is not begun*")),
+    Mutant("new bests amid suspicion do not pause",
+           "engine/impl/manager_save.ipp", "  last_attempt = began;\n", "",
+           engine("divergence: new bests amid suspicion*")),
+    Mutant("a run that went back seems to save",
+           "engine/impl/manager_divergence.ipp",
+           "  beat(Heartbeat::State::running, elapsed());\n", "",
+           engine("divergence: going back waits*")),
+    Mutant("patience is for each deletion", "store/impl/trash.ipp",
+           "patience - gone.count()", "patience",
+           Test("store/store_tests", "trash: patience*")),
+    Mutant("loaders that were left stay attached",
+           "engine/impl/data_sources.ipp",
+           "  for (const Source& source : sources_) {\n"
+           "    source.part->part->let_go();\n  }\n", "",
+           engine("stop: a loader that was left*")),
 ]
 
 

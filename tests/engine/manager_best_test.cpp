@@ -179,3 +179,29 @@ TEST_CASE(
   CHECK(run.manager.best("val")->metrics.values().at("val") == 1);
   CHECK(run.manager.best("val")->progress.epoch == 1);
 }
+
+TEST_CASE("manager: bests that cannot be read are read again", "[engine]") {
+  for (std::uint64_t n = 1; n <= 4; ++n) {
+    CAPTURE(n);
+    const auto memory = test::new_disk();
+    const auto disk = std::make_shared<testing::FaultFileSystem>(memory);
+    test::ToyRun run(
+        test::kRoot,
+        test::quiet_options(disk)
+            .keep_best("a", Best::lowest)
+            .keep_best("b", Best::lowest));
+    run.manager.resume();
+    run.train_batch({0});
+    disk->plan(testing::Fault::error(EIO).on({testing::Operation::list}).at(n));
+    const Metrics metrics{{"a", 1}, {"b", 2}};
+    static_cast<void>(test::code_of([&] { run.manager.step(metrics); }));
+    disk->clear_faults();
+    run.manager.save(metrics);
+    run.train_batch({0});
+    run.manager.step({{"a", 3}, {"b", 1}});
+    CHECK(run.manager.best("b")->metrics.values().at("b") == 1);
+    CHECK(
+        run.manager.latest()->reasons ==
+        std::vector<std::string>{"every step", "best b"});
+  }
+}

@@ -691,8 +691,37 @@ TEST_CASE(
   CHECK(run.manager.best("val")->step == 3);
 }
 
-TEST_CASE("divergence: going back waits for space", "[divergence][space]") {
+TEST_CASE(
+    "divergence: new bests amid suspicion keep the pauses of a full disk",
+    "[divergence][space]") {
   const auto faults = std::make_shared<FaultFileSystem>(test::new_disk());
+  test::ManualClock clock;
+  test::Events events;
+  test::ToyRun run(
+      test::kRoot,
+      watchful(faults, 1000)
+          .clock(clock)
+          .on_event(events.handler())
+          .keep_best("val", Best::lowest)
+          .rollback_on_divergence(DivergenceOptions("loss").patience(100)));
+  run.manager.resume();
+  run.train_batch({0});
+  run.manager.step({{"loss", 1}});
+  clock.pass(700);
+  faults->plan(Fault::error(ENOSPC).on({testing::Operation::write}).for_ever());
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  for (int i = 0; i < 20; ++i) {
+    run.train_batch({0});
+    clock.pass(1);
+    run.manager.step({{"loss", nan}, {"val", 100 - i}});
+  }
+  // At once and after 10 s.
+  CHECK(events.count(Event::Kind::save_failed) == 2);
+}
+
+TEST_CASE("divergence: going back waits for space", "[divergence][space]") {
+  const auto disk = test::new_disk();
+  const auto faults = std::make_shared<FaultFileSystem>(disk);
   test::ManualClock clock;
   test::Events events;
   const NoSpace rule = GENERATE(NoSpace::retry, NoSpace::wait, NoSpace::raise);
@@ -725,6 +754,10 @@ TEST_CASE("divergence: going back waits for space", "[divergence][space]") {
         faults->clear_faults();
       }
     };
+    REQUIRE(run.manager.running(epochs(1)));
+    CHECK(
+        disk->read_text(std::string(test::kRoot) + "/HEARTBEAT")
+            .find("\"running\"") != std::string::npos);
     CHECK(run.train(1));
     CHECK(clock.monotonic - began > 40);
     CHECK(clock.monotonic - began < 100);

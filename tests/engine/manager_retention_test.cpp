@@ -316,6 +316,7 @@ struct SlowDeletions {
   struct Preempts final : Interrupter {
     explicit Preempts(SlowDeletions& its_owner) : owner(its_owner) {}
     std::string pending(double save_seconds) override {
+      ++calls;
       estimate = save_seconds;
       owner.clock.pass(10);
       if (countdown > 0 && --countdown == 0) {
@@ -324,12 +325,16 @@ struct SlowDeletions {
       return reason;
     }
     double seconds_left() override {
-      return 100;
+      return left;
     }
     void interrupted(const InterruptedRun& told) override {
       is_saved = told.saved;
+      text = told.text;
     }
     SlowDeletions& owner;
+    int calls = 0;
+    double left = 100;
+    std::string text;
     std::string reason;
     double estimate = 0; ///< What a save takes.
     int countdown = 0; ///< Calls of `pending()`.
@@ -404,6 +409,49 @@ TEST_CASE(
     slow.deletes = true;
     run.manager.set_interrupter(nullptr);
   }
+}
+
+TEST_CASE(
+    "manager: a save is not begun if the wait left no time for it",
+    "[retention]") {
+  SlowDeletions slow;
+  ToyRun run(kRoot, slow.options());
+  run.manager.set_interrupter(&slow.preempts);
+  run.manager.resume();
+  train_steps(run, 3);
+  slow.preempts.countdown = 3;
+  slow.preempts.at_zero = [&] {
+    slow.preempts.reason = "SIGTERM";
+    slow.preempts.left = -1;
+  };
+  train_steps(run, 1);
+  CHECK_FALSE(slow.preempts.is_saved);
+  CHECK(slow.preempts.text.find("and 0 s are left") != std::string::npos);
+  CHECK(listed_steps(run) == StepNumbers{2, 3});
+  slow.deletes = true;
+  run.manager.set_interrupter(nullptr);
+}
+
+TEST_CASE(
+    "manager: when all is done and saved, a save hears no preemption",
+    "[retention]") {
+  SlowDeletions slow;
+  ToyRun run(kRoot, slow.options());
+  run.manager.set_interrupter(&slow.preempts);
+  run.manager.resume();
+  REQUIRE(run.manager.running(steps(3)));
+  train_steps(run, 3);
+  REQUIRE_FALSE(run.manager.running(steps(3)));
+  REQUIRE(slow.trash_on_disk() == 1);
+  const int calls = slow.preempts.calls;
+  std::thread opener([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    slow.deletes = true;
+  });
+  CHECK(run.manager.save().saved());
+  opener.join();
+  CHECK(slow.preempts.calls == calls);
+  run.manager.set_interrupter(nullptr);
 }
 
 TEST_CASE(

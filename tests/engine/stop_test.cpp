@@ -316,7 +316,45 @@ TEST_CASE("stop: a preemption is saved whatever was before", "[stop]") {
   manager.set_interrupter(nullptr);
 }
 
+TEST_CASE("stop: loaders that change places, and back", "[stop]") {
+  const bool back = GENERATE(true, false);
+  auto first = std::make_shared<test::ToyLoader>(6);
+  auto second = std::make_shared<test::ToyLoader>(6);
+  Manager manager(test::kRoot, plain(test::new_disk()).save_every(steps(1)));
+  manager.add("one", first);
+  manager.add("two", second);
+  manager.resume();
+  REQUIRE(manager.running(epochs(9)));
+  const auto step = [&] {
+    first->begin();
+    second->begin();
+    static_cast<void>(first->next());
+    static_cast<void>(second->next());
+    manager.step();
+  };
+  step();
+  step();
+  std::swap(first, second);
+  if (back) {
+    manager.save();
+    std::swap(first, second);
+    step();
+    CHECK(manager.progress().step == 3);
+    CHECK(first->save() == second->save());
+    return;
+  }
+  manager.rollback();
+  REQUIRE(manager.running(epochs(9)));
+  step();
+  step();
+  CHECK(manager.progress().step == 4);
+  manager.request_stop();
+  first->begin();
+  CHECK_FALSE(manager.running(epochs(9)));
+}
+
 TEST_CASE("stop: a loader that was left is free", "[stop]") {
+  const bool is_null = GENERATE(true, false);
   using Loader = test::ToyLoader;
   auto first = std::make_shared<Loader>(6, 1);
   auto second = std::make_shared<Loader>(6, 1);
@@ -339,12 +377,14 @@ TEST_CASE("stop: a loader that was left is free", "[stop]") {
       manager.step();
     }
     manager.end_epoch();
-    current = second;
-    REQUIRE(manager.running(epochs(2)));
-    manager.request_stop();
-    CHECK_FALSE(manager.running(epochs(2)));
-    first->start_epoch(0);
-    CHECK(batches(*first) == 6); // no stop of a manager ends it
+    current = is_null ? nullptr : second;
+    if (!is_null) {
+      REQUIRE(manager.running(epochs(2)));
+      manager.request_stop();
+      CHECK_FALSE(manager.running(epochs(2)));
+      first->start_epoch(0);
+      CHECK(batches(*first) == 6); // no stop of a manager ends it
+    }
   }
   first->start_epoch(0);
   CHECK(batches(*first) == 6); // nor is it asked when it is gone

@@ -141,6 +141,27 @@ TEST_CASE("trash: nobody waits but who asks to", "[store][trash]") {
   opener.join();
 }
 
+TEST_CASE("trash: patience is for all of it", "[store][trash]") {
+  const auto memory = std::make_shared<MemoryFileSystem>();
+  FaultFileSystem files(memory);
+  const auto root = files.open_root("run", Create::yes);
+  const auto caller = std::this_thread::get_id();
+  files.set_hook([&](std::uint64_t, const std::string&) {
+    if (std::this_thread::get_id() != caller) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  });
+  Trash trash(root, Deletion::in_background);
+  for (int i = 0; i < 40; ++i) {
+    const std::string name = std::to_string(i);
+    root->create_directory(name);
+    trash.remove(name);
+  }
+  CHECK_FALSE(trash.wait_for(0.1)); // far from done, though each is quick
+  trash.wait();
+  CHECK(trash.wait_for(0));
+}
+
 TEST_CASE("trash: who is in a hurry leaves the rest", "[store][trash]") {
   const auto memory = std::make_shared<MemoryFileSystem>();
   FaultFileSystem files(memory);

@@ -84,6 +84,7 @@ class CompositePart : public Part {
   /// The one data source among the members. More than one cannot be attached:
   /// `capture` then throws `not_capturable`.
   [[nodiscard]] HOLDFAST_INLINE Cursor* cursor() noexcept override;
+  HOLDFAST_INLINE void let_go() noexcept override;
 
  protected:
   virtual void list(MemberList& members) const = 0;

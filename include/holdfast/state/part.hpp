@@ -223,6 +223,8 @@ class Part {
   [[nodiscard]] virtual Cursor* cursor() noexcept {
     return nullptr;
   }
+  /// Detaches the cursors of objects that it held, and holds no more.
+  virtual void let_go() noexcept {}
 };
 
 } // namespace holdfast

@@ -9,6 +9,12 @@
 
 namespace holdfast::detail {
 
+/// An object with a cursor that has given its place to another one.
+struct LeftSource {
+  std::shared_ptr<const void> object;
+  std::shared_ptr<Part> part;
+};
+
 /// What a `std::shared_ptr` points to, read anew each time: the pointer may be
 /// given another object between two saves. A null pointer is `not_capturable`.
 template <class T>
@@ -74,6 +80,26 @@ class SharedPart final : public Part {
     }
   }
 
+  void let_go() noexcept override {
+    try {
+      if (pointer_ != nullptr) {
+        static_cast<void>(inner());
+      } else if (part_ != nullptr) {
+        left_.push_back({held_, part_});
+        part_.reset();
+        held_.reset();
+      }
+      for (const LeftSource& left : left_) {
+        Cursor* const cursor = left.part->cursor();
+        if (left.object != held_ && cursor != nullptr) {
+          cursor->attach(nullptr);
+        }
+      }
+      left_.clear();
+    } catch (...) { // Out of memory: the next time.
+    }
+  }
+
  private:
   /// Keeps the object that it was prepared for.
   class HoldingRestore final : public Restore {
@@ -113,9 +139,8 @@ class SharedPart final : public Part {
     }
     if (part_ == nullptr || held_ != pointer_) {
       std::shared_ptr<Part> part = make_part(*pointer_);
-      // The manager may be gone before the object that it no longer asks for.
-      if (Cursor* const left = part_ == nullptr ? nullptr : part_->cursor()) {
-        left->attach(nullptr);
+      if (part_ != nullptr && part_->cursor() != nullptr) {
+        left_.push_back({held_, part_});
       }
       part_ = std::move(part);
       held_ = pointer_;
@@ -126,6 +151,7 @@ class SharedPart final : public Part {
   std::shared_ptr<T>& pointer_;
   mutable std::shared_ptr<T> held_; // Of part_: its address stays taken.
   mutable std::shared_ptr<Part> part_;
+  mutable std::vector<LeftSource> left_; // Attached still, and kept for that.
 };
 
 } // namespace holdfast::detail

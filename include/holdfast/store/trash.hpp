@@ -34,7 +34,7 @@ class Trash {
 
   /// Returns when all of it is gone, so that its space is free.
   void wait() noexcept;
-  /// True when all of it is gone; gives each of it up to `patience` seconds.
+  /// Waits up to `patience` seconds; true if all of it is gone.
   [[nodiscard]] bool wait_for(double patience) noexcept;
   /// For somebody in a hurry: what is not gone is left to the next writer, and
   /// the destructor waits for the file at hand alone.

@@ -25,6 +25,10 @@ HOLDFAST_INLINE void DataSources::attach(
 HOLDFAST_INLINE void DataSources::refresh(
     LoopControl& control,
     std::int64_t epoch) {
+  // All of them first: what one lets go of another may have taken.
+  for (const Source& source : sources_) {
+    source.part->part->let_go();
+  }
   for (Source& source : sources_) {
     Cursor* const cursor = source.part->part->cursor();
     if (cursor != source.attached) {
@@ -40,6 +44,7 @@ HOLDFAST_INLINE void DataSources::refresh(
 
 HOLDFAST_INLINE void DataSources::detach() noexcept {
   for (const Source& source : sources_) {
+    source.part->part->let_go();
     try {
       if (Cursor* const cursor = cursor_of(source)) {
         cursor->attach(nullptr);

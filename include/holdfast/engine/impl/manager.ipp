@@ -105,6 +105,9 @@ struct Manager::State final : LoopControl {
   std::vector<detail::Recovery> recoveries; ///< All of this run, in order.
   bool told_no_metric = false; ///< That the one that is followed never comes.
   TriggerPoint last_save;
+  double last_attempt = 0; ///< At a save; on the monotonic clock.
+  /// What comes amid such a save is told right after it.
+  bool is_saving_what_is_due = false;
   Progress last_saved; ///< Where the newest checkpoint stands.
   bool last_saved_exact = true;
   std::string last_path; ///< Of the newest checkpoint; empty: none.
@@ -290,7 +293,7 @@ struct Manager::State final : LoopControl {
   // engine/impl/manager_space.ipp
   [[nodiscard]] std::string note_failure();
   void see_lost_lock(const Error& error) noexcept;
-  [[nodiscard]] bool is_pausing(const TriggerPoint& point) const;
+  [[nodiscard]] bool is_pausing() const;
   [[nodiscard]] bool pause_for_space(double& pause, double end);
   void wait_for_deletions(std::uint64_t bytes);
   [[nodiscard]] SaveHandle wait_for_space(

@@ -178,6 +178,7 @@ HOLDFAST_INLINE void Manager::State::go_back() {
       }
     }
   }
+  beat(Heartbeat::State::running, elapsed());
   rolled_back = false;
   all.back().record.back_to = progress.step;
   divergence->goes_on_from(progress.step, sources);

@@ -113,6 +113,7 @@ HOLDFAST_INLINE SaveHandle Manager::State::write(
   const CheckpointPlan plan = plan_checkpoint(captured);
   // Counts from the attempt on: a full disk is not met again at every step.
   last_save = now();
+  last_attempt = began;
   const Heartbeat::State state_before =
       heartbeat ? heartbeat->state() : Heartbeat::State::running;
   beat(Heartbeat::State::saving, elapsed());
@@ -122,9 +123,16 @@ HOLDFAST_INLINE SaveHandle Manager::State::write(
   std::uint64_t sequence = 0;
   std::string name;
   try {
+    const bool was_interrupted = !interruption.empty();
     const double waits_from = settings.clock->monotonic_seconds();
     wait_for_deletions(plan.bytes);
     began += settings.clock->monotonic_seconds() - waits_from;
+    if (!was_interrupted) {
+      left_out = too_late_to_save();
+      if (!left_out.empty()) {
+        throw Error(ErrorCode::preempted, left_out);
+      }
+    }
     // What compression leaves is not known before; only the margin is asked
     // for.
     Transaction transaction(
@@ -194,12 +202,14 @@ void Manager::State::for_new_bests(const Metrics& metrics, const Use& use) {
       continue;
     }
     if (best_values.empty()) { // re-derived once, from what is on the disk
+      std::vector<std::optional<double>> found;
       for (const KeepBest& rule : rules) {
         const auto best = history->best(rule);
-        best_values.push_back(
+        found.push_back(
             best ? std::make_optional(best->metrics.values().at(rule.metric))
                  : std::nullopt);
       }
+      best_values = std::move(found);
     }
     if (is_better(
             rules[i].best, metric->second, best_values[i], rules[i].tie)) {
@@ -298,9 +308,11 @@ HOLDFAST_INLINE void Manager::State::save_if_due(
   }
   unsaved_metrics = metrics;
   left_out = too_late_to_save();
-  if (!left_out.empty() || (!goal_reached && is_pausing(point))) {
+  if (!left_out.empty() || (!goal_reached && is_pausing())) {
     return;
   }
+  is_saving_what_is_due = true;
+  const ScopeExit saved([this] { is_saving_what_is_due = false; });
   SaveHandle handle = save(metrics, reasons);
   if (space_failures > 0 && settings.no_space == NoSpace::wait) {
     handle = wait_for_space(handle, metrics, reasons);

@@ -33,10 +33,9 @@ HOLDFAST_INLINE void Manager::State::see_lost_lock(
 }
 
 /// True until the pause after a save without space is over.
-HOLDFAST_INLINE bool Manager::State::is_pausing(
-    const TriggerPoint& point) const {
+HOLDFAST_INLINE bool Manager::State::is_pausing() const {
   return space_failures > 0 &&
-      point.elapsed_seconds - last_save.elapsed_seconds <
+      settings.clock->monotonic_seconds() - last_attempt <
       pause_without_space(space_failures);
 }
 
@@ -95,8 +94,8 @@ HOLDFAST_INLINE void Manager::State::wait_for_deletions(std::uint64_t bytes) {
       return;
     }
     beat(Heartbeat::State::saving, elapsed());
-    if (!sources.ahead()) { // a safe point
-      see_stop_request(stepped);
+    if (is_saving_what_is_due) {
+      see_stop_request(stepped && !(goal_is_reached() && is_saved()));
     }
   }
 }

@@ -227,6 +227,14 @@ HOLDFAST_INLINE void CompositePart::forget_restore() noexcept {
   }
 }
 
+HOLDFAST_INLINE void CompositePart::let_go() noexcept {
+  if (members_) {
+    for (const Member& member : *members_) {
+      member.part->let_go();
+    }
+  }
+}
+
 HOLDFAST_INLINE void CompositePart::list_random(
     const std::string& name,
     std::vector<NamedRandom>& into) {

@@ -5,6 +5,8 @@
 #include <holdfast/base/error.hpp>
 #include <holdfast/base/posix_fork.hpp>
 
+#include <algorithm>
+#include <chrono>
 #include <utility>
 
 namespace holdfast {
@@ -136,8 +138,11 @@ HOLDFAST_INLINE bool Trash::wait_for(double patience) noexcept {
   if (is_forked()) {
     return true;
   }
+  using Seconds = std::chrono::duration<double>;
+  const auto began = std::chrono::steady_clock::now();
   while (queue_.size() > 0) {
-    if (!queue_.has_done(patience)) {
+    const Seconds gone = std::chrono::steady_clock::now() - began;
+    if (!queue_.has_done(std::max(0.0, patience - gone.count()))) {
       return false;
     }
     const detail::Owned<detail::Job> job = queue_.take();
