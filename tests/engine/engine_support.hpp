@@ -6,6 +6,7 @@
 #include <support/random.hpp>
 #include <support/toy_run.hpp>
 
+#include <holdfast/engine/interrupter.hpp>
 #include <holdfast/engine/transfer.hpp>
 #include <holdfast/format/manifest.hpp>
 #include <holdfast/format/safetensors.hpp>
@@ -19,9 +20,11 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -34,6 +37,53 @@ inline constexpr const char* kRoot = "runs/a";
 inline Disk new_disk() {
   return std::make_shared<testing::MemoryFileSystem>();
 }
+
+/// Only so much more fits on the disk.
+inline void leave_free(const Disk& disk, std::uint64_t bytes) {
+  constexpr std::uint64_t kMuch = std::uint64_t{1} << 40;
+  disk->set_capacity(kMuch);
+  const std::uint64_t used =
+      kMuch - disk->open_root(kRoot, Create::no)->space().available_bytes;
+  disk->set_capacity(used + bytes);
+}
+
+/// Ends a run when the test says so, and keeps what it is told.
+class FakeInterrupter final : public Interrupter {
+ public:
+  std::string pending(double save_seconds) override {
+    ++asked;
+    expected_seconds = save_seconds;
+    if (on_asked) {
+      on_asked();
+    }
+    if (throws) {
+      throw std::runtime_error("a broken notice");
+    }
+    return reason;
+  }
+  double seconds_left() override {
+    return left;
+  }
+  void run_is_over() noexcept override {
+    ++over;
+  }
+  void interrupted(const InterruptedRun& run) override {
+    told.push_back(run);
+    if (raises) {
+      throw std::runtime_error("leave");
+    }
+  }
+
+  std::string reason;
+  double left = std::numeric_limits<double>::infinity();
+  bool throws = false;
+  bool raises = false;
+  std::function<void()> on_asked;
+  int asked = 0;
+  int over = 0;
+  double expected_seconds = -1;
+  std::vector<InterruptedRun> told;
+};
 
 /// Saves after every step, keeps all, waits for nobody, says nothing.
 inline Options quiet_options(const std::shared_ptr<FileSystem>& disk) {

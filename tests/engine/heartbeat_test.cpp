@@ -1,7 +1,6 @@
 #include "engine_support.hpp"
 
 #include <holdfast/engine/heartbeat.hpp>
-#include <holdfast/engine/interrupter.hpp>
 #include <holdfast/format/json.hpp>
 #include <holdfast/io/posix_file_system.hpp>
 
@@ -30,16 +29,6 @@ Values beat_of(const Disk& disk) {
 std::string state_of(const Disk& disk) {
   return std::string(at(beat_of(disk), "state").text("state"));
 }
-
-struct Stops final : Interrupter {
-  std::string pending(double) override {
-    return "a person";
-  }
-  double seconds_left() override {
-    return 100;
-  }
-  void interrupted(const InterruptedRun&) override {}
-};
 
 } // namespace
 
@@ -95,7 +84,8 @@ TEST_CASE("heartbeat: tells how a run ended", "[heartbeat]") {
     CHECK(state_of(disk) == "stopped");
   }
   SECTION("a preemption") {
-    Stops stops;
+    FakeInterrupter stops;
+    stops.reason = "a person";
     ToyRun run(kRoot, quiet_options(files));
     run.manager.set_interrupter(&stops);
     run.manager.resume();

@@ -3,7 +3,6 @@
 #include <holdfast/engine/interrupter.hpp>
 
 #include <cerrno>
-#include <limits>
 #include <stdexcept>
 
 using namespace holdfast;
@@ -13,39 +12,6 @@ using holdfast::testing::FaultFileSystem;
 using holdfast::testing::Operation;
 
 namespace {
-
-class FakeInterrupter final : public Interrupter {
- public:
-  std::string pending(double save_seconds) override {
-    ++asked;
-    expected_seconds = save_seconds;
-    if (throws) {
-      throw std::runtime_error("a broken notice");
-    }
-    return reason;
-  }
-  double seconds_left() override {
-    return left;
-  }
-  void run_is_over() noexcept override {
-    ++over;
-  }
-  void interrupted(const InterruptedRun& run) override {
-    told.push_back(run);
-    if (raises) {
-      throw std::runtime_error("leave");
-    }
-  }
-
-  std::string reason;
-  double left = std::numeric_limits<double>::infinity();
-  bool throws = false;
-  bool raises = false;
-  int asked = 0;
-  int over = 0;
-  double expected_seconds = -1;
-  std::vector<InterruptedRun> told;
-};
 
 Options seldom(const std::shared_ptr<FileSystem>& disk) {
   return Options()

@@ -1,6 +1,5 @@
 #include "engine_support.hpp"
 
-#include <holdfast/engine/interrupter.hpp>
 #include <holdfast/state/data_loader.hpp>
 
 #include <cerrno>
@@ -853,30 +852,18 @@ TEST_CASE("divergence: a body that goes on regardless", "[divergence]") {
 TEST_CASE(
     "divergence: whoever preempts a diverged run is told",
     "[divergence]") {
-  struct AtStep final : Interrupter {
-    std::string pending(double) override {
-      return due ? "SIGTERM" : "";
-    }
-    double seconds_left() override {
-      return 100;
-    }
-    void interrupted(const InterruptedRun& run) override {
-      told = run;
-    }
-    bool due = false;
-    InterruptedRun told;
-  };
   const auto disk = test::new_disk();
-  AtStep interrupter;
+  test::FakeInterrupter interrupter;
   FragileRun run(watchful(disk), {sample_of_batch(6)});
   run.manager.set_interrupter(&interrupter);
   run.manager.resume();
   REQUIRE_FALSE(run.train(1, 8));
-  interrupter.due = true;
+  interrupter.reason = "SIGTERM";
   run.manager.step({{"loss", 1}});
-  CHECK_FALSE(interrupter.told.saved);
+  REQUIRE(interrupter.told.size() == 1);
+  CHECK_FALSE(interrupter.told[0].saved);
   CHECK(
-      interrupter.told.text ==
+      interrupter.told[0].text ==
       "SIGTERM: not saved, it has diverged; the newest is "
       "runs/a/ckpt-000006-step-6");
   CHECK(test::steps_on(disk).back() == 6);

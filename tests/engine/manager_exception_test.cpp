@@ -514,17 +514,6 @@ TEST_CASE("exception: a loop that only ends epochs", "[engine][exception]") {
 }
 
 TEST_CASE("exception: no time is left for a save", "[engine][exception]") {
-  struct Hurry final : Interrupter {
-    std::string reason;
-    double left = 100;
-    std::string pending(double) override {
-      return reason;
-    }
-    double seconds_left() override {
-      return left;
-    }
-    void interrupted(const InterruptedRun&) override {}
-  };
   // In time, too late from the first on, and too late for what comes last.
   for (const auto& times : std::vector<std::pair<double, double>>{
            {100, 100}, {-1, -1}, {100, -1}}) {
@@ -533,7 +522,7 @@ TEST_CASE("exception: no time is left for a save", "[engine][exception]") {
     CAPTURE(left, at_throw);
     const auto disk = test::new_disk();
     test::Events events;
-    Hurry hurry;
+    test::FakeInterrupter hurry;
     hurry.left = left;
     ToyRun run(test::kRoot, rare(disk).on_event(events.handler()));
     run.manager.set_interrupter(&hurry);

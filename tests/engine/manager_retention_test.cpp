@@ -1,6 +1,5 @@
 #include "engine_support.hpp"
 
-#include <holdfast/engine/interrupter.hpp>
 #include <holdfast/engine/retention_plan.hpp>
 
 #include <atomic>
@@ -240,118 +239,29 @@ TEST_CASE(
   CHECK(beside_a_save == 0);
 }
 
-TEST_CASE(
-    "manager: a preempted run waits for no deletion, if there is room",
-    "[retention]") {
-  struct Preempts final : Interrupter {
-    std::string pending(double) override {
-      return reason;
-    }
-    double seconds_left() override {
-      return 100;
-    }
-    void interrupted(const InterruptedRun& told) override {
-      is_saved = told.saved;
-    }
-    std::string reason;
-    bool is_saved = false;
-  };
-  const bool has_room = GENERATE(true, false);
-  const bool compresses = GENERATE(true, false);
-  CAPTURE(has_room, compresses);
-  const Disk memory = new_disk();
-  const auto disk = std::make_shared<FaultFileSystem>(memory);
-  Preempts preempts;
-  const auto loop = std::this_thread::get_id();
-  std::atomic<bool> deletes{false};
-  disk->set_hook([&](std::uint64_t, const std::string&) {
-    while (std::this_thread::get_id() != loop && !deletes) {
-      std::this_thread::yield();
-    }
-  });
-  constexpr std::uint64_t kMuch = std::uint64_t{1} << 40;
-  ToyModel large;
-  large.weight.resize(40'000);
-  std::thread opener;
-  {
-    ToyRun run(
-        kRoot,
-        quiet_options(disk)
-            .keep_last(2)
-            .compression(compresses ? zstd() : uncompressed())
-            .deletion(Deletion::in_background));
-    run.manager.add("large", large);
-    run.manager.set_interrupter(&preempts);
-    run.manager.resume();
-    train_steps(run, 3);
-    CHECK(catalog_of(memory).trash.size() == 1);
-    if (!has_room) {
-      memory->set_capacity(kMuch);
-      const std::uint64_t used =
-          kMuch - memory->open_root(kRoot, Create::no)->space().available_bytes;
-      // A checkpoint and its margin take more, if nothing is deleted.
-      memory->set_capacity(used + 200'000);
-      opener = std::thread([&] {
-        std::this_thread::sleep_for(std::chrono::milliseconds(20));
-        deletes = true;
-      });
-    }
-    preempts.reason = "SIGTERM";
-    train_steps(run, 1);
-    CHECK(preempts.is_saved);
-    CHECK(listed_steps(run) == StepNumbers{3, 4});
-    CHECK((catalog_of(memory).trash.size() == 2) == has_room);
-    deletes = true;
-    run.manager.set_interrupter(nullptr);
-  }
-  if (opener.joinable()) {
-    opener.join();
-  }
-}
-
 namespace {
 
 /// A run on a disk whose deletions stand still until `deletes`.
 struct SlowDeletions {
-  struct Preempts final : Interrupter {
-    explicit Preempts(SlowDeletions& its_owner) : owner(its_owner) {}
-    std::string pending(double save_seconds) override {
-      ++calls;
-      estimate = save_seconds;
-      owner.clock.pass(10);
-      if (countdown > 0 && --countdown == 0) {
-        at_zero();
-      }
-      return reason;
-    }
-    double seconds_left() override {
-      return left;
-    }
-    void interrupted(const InterruptedRun& told) override {
-      is_saved = told.saved;
-      text = told.text;
-    }
-    SlowDeletions& owner;
-    int calls = 0;
-    double left = 100;
-    std::string text;
-    std::string reason;
-    double estimate = 0; ///< What a save takes.
-    int countdown = 0; ///< Calls of `pending()`.
-    std::function<void()> at_zero;
-    bool is_saved = false;
-  };
-
   SlowDeletions() {
     disk->set_hook([this](std::uint64_t, const std::string&) {
       while (std::this_thread::get_id() != loop && !deletes) {
         std::this_thread::yield();
       }
     });
+    interrupter.on_asked = [this] {
+      clock.pass(10);
+      if (countdown > 0 && --countdown == 0) {
+        at_zero();
+      }
+    };
   }
   Options options() {
     return quiet_options(disk).clock(clock).keep_last(2).deletion(
         Deletion::in_background);
+  }
+  bool told_that_it_is_saved() const {
+    return interrupter.told.size() == 1 && interrupter.told[0].saved;
   }
   std::size_t trash_on_disk() const {
     return catalog_of(memory).trash.size();
@@ -361,7 +271,9 @@ struct SlowDeletions {
   std::shared_ptr<FaultFileSystem> disk =
       std::make_shared<FaultFileSystem>(memory);
   ManualClock clock;
-  Preempts preempts{*this};
+  FakeInterrupter interrupter;
+  int countdown = 0; ///< Until it was asked so often,
+  std::function<void()> at_zero; ///< and then this.
   std::thread::id loop = std::this_thread::get_id();
   std::atomic<bool> deletes{false};
 };
@@ -369,22 +281,62 @@ struct SlowDeletions {
 } // namespace
 
 TEST_CASE(
+    "manager: a preempted run waits for no deletion, if there is room",
+    "[retention]") {
+  const bool has_room = GENERATE(true, false);
+  const bool compresses = GENERATE(true, false);
+  CAPTURE(has_room, compresses);
+  SlowDeletions slow;
+  ToyModel large;
+  large.weight.resize(40'000);
+  std::thread opener;
+  {
+    ToyRun run(
+        kRoot,
+        slow.options().compression(compresses ? zstd() : uncompressed()));
+    run.manager.add("large", large);
+    run.manager.set_interrupter(&slow.interrupter);
+    run.manager.resume();
+    train_steps(run, 3);
+    CHECK(slow.trash_on_disk() == 1);
+    if (!has_room) {
+      // A checkpoint and its margin take more, if nothing is deleted.
+      leave_free(slow.memory, 200'000);
+      opener = std::thread([&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        slow.deletes = true;
+      });
+    }
+    slow.interrupter.reason = "SIGTERM";
+    train_steps(run, 1);
+    CHECK(slow.told_that_it_is_saved());
+    CHECK(listed_steps(run) == StepNumbers{3, 4});
+    CHECK((slow.trash_on_disk() == 2) == has_room);
+    slow.deletes = true;
+    run.manager.set_interrupter(nullptr);
+  }
+  if (opener.joinable()) {
+    opener.join();
+  }
+}
+
+TEST_CASE(
     "manager: a save that waited for a deletion took no longer for it",
     "[retention]") {
   SlowDeletions slow;
   ToyRun run(kRoot, slow.options());
-  run.manager.set_interrupter(&slow.preempts);
+  run.manager.set_interrupter(&slow.interrupter);
   run.manager.resume();
   train_steps(run, 3);
   REQUIRE(slow.trash_on_disk() == 1);
-  slow.preempts.countdown = 4; // one at the step, the others while it waits
-  slow.preempts.at_zero = [&] {
+  slow.countdown = 4; // one at the step, the others while it waits
+  slow.at_zero = [&] {
     slow.deletes = true;
   };
   train_steps(run, 1);
-  REQUIRE(slow.preempts.countdown == 0);
+  REQUIRE(slow.countdown == 0);
   train_steps(run, 1);
-  CHECK(slow.preempts.estimate < 10);
+  CHECK(slow.interrupter.expected_seconds < 10);
   run.manager.set_interrupter(nullptr);
 }
 
@@ -394,15 +346,15 @@ TEST_CASE(
   SlowDeletions slow;
   {
     ToyRun run(kRoot, slow.options());
-    run.manager.set_interrupter(&slow.preempts);
+    run.manager.set_interrupter(&slow.interrupter);
     run.manager.resume();
     train_steps(run, 3);
-    slow.preempts.countdown = 3;
-    slow.preempts.at_zero = [&] {
-      slow.preempts.reason = "SIGTERM";
+    slow.countdown = 3;
+    slow.at_zero = [&] {
+      slow.interrupter.reason = "SIGTERM";
     };
     train_steps(run, 1);
-    CHECK(slow.preempts.is_saved);
+    CHECK(slow.told_that_it_is_saved());
     CHECK(listed_steps(run) == StepNumbers{3, 4});
     CHECK(slow.trash_on_disk() == 2);
     CHECK_FALSE(run.manager.running(epochs(9)));
@@ -416,17 +368,20 @@ TEST_CASE(
     "[retention]") {
   SlowDeletions slow;
   ToyRun run(kRoot, slow.options());
-  run.manager.set_interrupter(&slow.preempts);
+  run.manager.set_interrupter(&slow.interrupter);
   run.manager.resume();
   train_steps(run, 3);
-  slow.preempts.countdown = 3;
-  slow.preempts.at_zero = [&] {
-    slow.preempts.reason = "SIGTERM";
-    slow.preempts.left = -1;
+  slow.countdown = 3;
+  slow.at_zero = [&] {
+    slow.interrupter.reason = "SIGTERM";
+    slow.interrupter.left = -1;
   };
   train_steps(run, 1);
-  CHECK_FALSE(slow.preempts.is_saved);
-  CHECK(slow.preempts.text.find("and 0 s are left") != std::string::npos);
+  REQUIRE(slow.interrupter.told.size() == 1);
+  CHECK_FALSE(slow.interrupter.told[0].saved);
+  CHECK(
+      slow.interrupter.told[0].text.find("and 0 s are left") !=
+      std::string::npos);
   CHECK(listed_steps(run) == StepNumbers{2, 3});
   slow.deletes = true;
   run.manager.set_interrupter(nullptr);
@@ -437,20 +392,20 @@ TEST_CASE(
     "[retention]") {
   SlowDeletions slow;
   ToyRun run(kRoot, slow.options());
-  run.manager.set_interrupter(&slow.preempts);
+  run.manager.set_interrupter(&slow.interrupter);
   run.manager.resume();
   REQUIRE(run.manager.running(steps(3)));
   train_steps(run, 3);
   REQUIRE_FALSE(run.manager.running(steps(3)));
   REQUIRE(slow.trash_on_disk() == 1);
-  const int calls = slow.preempts.calls;
+  const int calls = slow.interrupter.asked;
   std::thread opener([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(300));
     slow.deletes = true;
   });
   CHECK(run.manager.save().saved());
   opener.join();
-  CHECK(slow.preempts.calls == calls);
+  CHECK(slow.interrupter.asked == calls);
   run.manager.set_interrupter(nullptr);
 }
 
@@ -461,10 +416,10 @@ TEST_CASE(
   std::thread opener;
   {
     ToyRun run(kRoot, slow.options());
-    run.manager.set_interrupter(&slow.preempts);
+    run.manager.set_interrupter(&slow.interrupter);
     run.manager.resume();
     train_steps(run, 2);
-    slow.preempts.reason = "SIGTERM";
+    slow.interrupter.reason = "SIGTERM";
     train_steps(run, 1);
     REQUIRE(slow.trash_on_disk() == 1);
     run.manager.set_interrupter(nullptr);

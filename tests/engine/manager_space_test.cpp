@@ -1,7 +1,5 @@
 #include "engine_support.hpp"
 
-#include <holdfast/engine/interrupter.hpp>
-
 #include <holdfast/io/posix_file_system.hpp>
 
 #include <support/forked_child.hpp>
@@ -251,23 +249,10 @@ TEST_CASE("full disk: waits for space as long as it may", "[space]") {
 TEST_CASE(
     "full disk: preempted while it waits, a run is saved once there is room",
     "[space]") {
-  struct Preempts final : Interrupter {
-    std::string pending(double) override {
-      return reason;
-    }
-    double seconds_left() override {
-      return 100;
-    }
-    void interrupted(const InterruptedRun& run) override {
-      told = run;
-    }
-    std::string reason;
-    InterruptedRun told;
-  };
   const bool has_room = GENERATE(true, false);
   const auto faulty = std::make_shared<FaultFileSystem>(new_disk());
   ManualClock clock;
-  Preempts preempts;
+  FakeInterrupter preempts;
   Events events;
   ToyRun run(
       kRoot,
@@ -293,10 +278,11 @@ TEST_CASE(
   run.train_batch(run.loader.next());
   run.manager.step();
   CHECK(clock.monotonic - began < 42);
-  CHECK(preempts.told.saved == has_room);
+  REQUIRE(preempts.told.size() == 1);
+  CHECK(preempts.told[0].saved == has_room);
   CHECK(run.manager.list().size() == (has_room ? 1 : 0));
   CHECK(
-      (preempts.told.text.find("the save failed") == std::string::npos) ==
+      (preempts.told[0].text.find("the save failed") == std::string::npos) ==
       has_room);
   // 6 while it waited: at once, after 1, 3, 7, 15 and 31 s.
   CHECK(events.count(Event::Kind::save_started) == 7);
@@ -358,10 +344,7 @@ TEST_CASE("full disk: said at the start, and what is behind it", "[space]") {
 
 TEST_CASE("full disk: to look for room ends no resume", "[space][fault]") {
   const Disk disk = trained(3);
-  disk->set_capacity(std::uint64_t{1} << 40);
-  const std::uint64_t used = (std::uint64_t{1} << 40) -
-      disk->open_root(kRoot, Create::no)->space().available_bytes;
-  disk->set_capacity(used + 4000);
+  leave_free(disk, 4000);
   int resumed = 0;
   for (std::uint64_t n = 1; n <= 8; ++n) {
     CAPTURE(n);

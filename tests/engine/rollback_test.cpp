@@ -1,7 +1,5 @@
 #include "engine_support.hpp"
 
-#include <holdfast/engine/interrupter.hpp>
-
 #include <cerrno>
 #include <stdexcept>
 
@@ -506,20 +504,9 @@ TEST_CASE(
 }
 
 TEST_CASE("rollback: what a save takes is not forgotten", "[rollback]") {
-  struct Asks final : Interrupter {
-    std::string pending(double save_seconds) override {
-      expected = save_seconds;
-      return {};
-    }
-    double seconds_left() override {
-      return 0;
-    }
-    void interrupted(const InterruptedRun&) override {}
-    double expected = 0;
-  };
   const auto faulty = std::make_shared<FaultFileSystem>(test::new_disk());
   test::ManualClock clock;
-  Asks asks;
+  test::FakeInterrupter asks;
   ToyRun run(test::kRoot, keep_everything(faulty).clock(clock));
   run.manager.set_interrupter(&asks);
   run.manager.resume();
@@ -529,13 +516,13 @@ TEST_CASE("rollback: what a save takes is not forgotten", "[rollback]") {
     }
   });
   test::train_steps(run, 3);
-  REQUIRE(asks.expected == 50);
+  REQUIRE(asks.expected_seconds == 50);
   faulty->set_hook({});
   run.manager.rollback(std::size_t{3}); // saved before any save was measured
   REQUIRE(run.manager.running(epochs(9)));
-  asks.expected = 0;
+  asks.expected_seconds = 0;
   test::train_steps(run, 1);
-  CHECK(asks.expected == 50);
+  CHECK(asks.expected_seconds == 50);
   run.manager.set_interrupter(nullptr);
 }
 

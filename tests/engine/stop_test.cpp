@@ -1,6 +1,5 @@
 #include "engine_support.hpp"
 
-#include <holdfast/engine/interrupter.hpp>
 #include <holdfast/testing/fault_file_system.hpp>
 
 #include <cerrno>
@@ -279,21 +278,8 @@ TEST_CASE(
 }
 
 TEST_CASE("stop: a preemption is saved whatever was before", "[stop]") {
-  struct Preempts final : Interrupter {
-    std::string pending(double) override {
-      return reason;
-    }
-    double seconds_left() override {
-      return 100;
-    }
-    void interrupted(const InterruptedRun& run) override {
-      saved = run.saved;
-    }
-    std::string reason;
-    bool saved = false;
-  };
   const bool by_request = GENERATE(true, false);
-  Preempts preempts;
+  test::FakeInterrupter preempts;
   test::ToyModel model; // and no loader whose range would end
   Manager manager(test::kRoot, plain(test::new_disk()).save_every(steps(99)));
   manager.add("model", model);
@@ -310,7 +296,8 @@ TEST_CASE("stop: a preemption is saved whatever was before", "[stop]") {
     }
     manager.step();
   }
-  CHECK(preempts.saved);
+  REQUIRE(preempts.told.size() == 1);
+  CHECK(preempts.told[0].saved);
   CHECK(manager.latest()->step == 9);
   CHECK(manager.list().size() == 2); // the tenth is nobody's
   manager.set_interrupter(nullptr);

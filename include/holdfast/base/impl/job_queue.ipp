@@ -104,16 +104,10 @@ HOLDFAST_INLINE bool JobQueue::has_done(double patience) const {
   const auto end = std::chrono::steady_clock::now() +
       std::chrono::microseconds(static_cast<std::int64_t>(patience * 1e6));
   std::unique_lock<std::mutex> lock(shared_->mutex);
-  const auto is_done = [this] {
+  return shared_->changed.wait_until(lock, end, [this] {
     return !shared_->jobs.empty() &&
         shared_->jobs.front()->state_ == Job::State::done;
-  };
-  while (!is_done()) {
-    if (shared_->changed.wait_until(lock, end) == std::cv_status::timeout) {
-      return is_done();
-    }
-  }
-  return true;
+  });
 }
 
 HOLDFAST_INLINE void JobQueue::discard() noexcept {
