@@ -203,6 +203,6 @@ LoadReport load(
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/impl/checkpoint_manager.ipp>
 #endif

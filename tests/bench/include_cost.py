@@ -34,16 +34,19 @@ void train(torch::nn::Sequential& model, torch::optim::Adam& optimizer,
 TORCH = "#include <torch/torch.h>\n"
 HOLDFAST = "#include <holdfast/holdfast.hpp>\n"
 CORE = "#include <holdfast/core.hpp>\n"
+ONCE = "#define HOLDFAST_IMPLEMENTATION\n"
 
-# name, text, compiled form?
+# name, text, are the bodies compiled elsewhere?
 FILES = [
     ("torch/torch.h", TORCH, False),
     ("+ holdfast.hpp, header-only", TORCH + HOLDFAST, False),
     ("+ a manager, header-only", TORCH + HOLDFAST + USE, False),
-    ("+ holdfast.hpp, compiled", TORCH + HOLDFAST, True),
-    ("+ a manager, compiled", TORCH + HOLDFAST + USE, True),
+    ("+ holdfast.hpp, bodies elsewhere", TORCH + HOLDFAST, True),
+    ("+ a manager, bodies elsewhere", TORCH + HOLDFAST + USE, True),
+    ("the bodies, once a program", ONCE + HOLDFAST, False),
     ("core.hpp alone, header-only", CORE, False),
-    ("core.hpp alone, compiled", CORE, True),
+    ("core.hpp alone, bodies elsewhere", CORE, True),
+    ("its bodies, once a program", ONCE + CORE, False),
 ]
 
 
@@ -66,7 +69,7 @@ def main():
     seconds = {name: [] for name, _, _ in FILES}
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(arguments.runs):
-            for name, text, compiled in FILES:
+            for name, text, elsewhere in FILES:
                 source = os.path.join(folder, "file.cpp")
                 with open(source, "w", encoding="utf-8") as file:
                     file.write(text)
@@ -77,14 +80,14 @@ def main():
                     "-isystem", os.path.join(include, "torch", "csrc", "api", "include"),
                     source, "-o", os.path.join(folder, "file.o"),
                 ]
-                if compiled:
+                if elsewhere:
                     command.insert(1, "-DHOLDFAST_COMPILED")
                 seconds[name].append(cpu_seconds(command))
     base = statistics.median(seconds[FILES[0][0]])
     for name, _, _ in FILES:
         median = statistics.median(seconds[name])
-        relative = "" if name.startswith("core") else f"{100 * (median / base - 1):+7.1f} %"
-        print(f"{name:32} {median:6.2f} s {relative}")
+        relative = f"{100 * (median / base - 1):+7.1f} %" if name.startswith("+") else ""
+        print(f"{name:34} {median:6.2f} s {relative}")
 
 
 if __name__ == "__main__":

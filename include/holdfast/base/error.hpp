@@ -127,6 +127,6 @@ class Error : public std::runtime_error {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/base/impl/error.ipp>
 #endif

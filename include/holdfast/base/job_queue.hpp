@@ -101,6 +101,6 @@ class JobQueue {
 
 } // namespace holdfast::detail
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/base/impl/job_queue.ipp>
 #endif

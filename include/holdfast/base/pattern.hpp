@@ -35,6 +35,6 @@ namespace holdfast {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/base/impl/pattern.ipp>
 #endif

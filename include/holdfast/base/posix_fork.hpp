@@ -13,6 +13,6 @@ namespace holdfast {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/base/impl/posix_fork.ipp>
 #endif

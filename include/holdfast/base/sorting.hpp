@@ -51,6 +51,6 @@ void sort_by(std::vector<T>& items, const Before& before) {
 
 } // namespace holdfast::detail
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/base/impl/sorting.ipp>
 #endif

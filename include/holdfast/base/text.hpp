@@ -54,6 +54,6 @@ struct SplitPath {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/base/impl/text.ipp>
 #endif

@@ -62,6 +62,6 @@ class DataSources {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/engine/impl/data_sources.ipp>
 #endif

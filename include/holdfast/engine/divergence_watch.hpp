@@ -83,6 +83,6 @@ class DivergenceWatch {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/engine/impl/divergence_watch.ipp>
 #endif

@@ -41,6 +41,6 @@ void print_warnings(const Event& event);
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/engine/impl/event.ipp>
 #endif

@@ -36,6 +36,6 @@ class EventLog {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/engine/impl/event_log.ipp>
 #endif

@@ -69,6 +69,6 @@ class Heartbeat {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/engine/impl/heartbeat.ipp>
 #endif

@@ -82,6 +82,6 @@ class History {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/engine/impl/history.ipp>
 #endif

@@ -43,6 +43,6 @@ LoadReport load(const std::string& path, const PartSet& parts);
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/engine/impl/load.ipp>
 #endif

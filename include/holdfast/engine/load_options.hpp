@@ -106,6 +106,6 @@ class LoadOptions {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/engine/impl/load_options.ipp>
 #endif

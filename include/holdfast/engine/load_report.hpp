@@ -72,6 +72,6 @@ std::ostream& operator<<(std::ostream& stream, const LoadReport& report);
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/engine/impl/load_report.ipp>
 #endif

@@ -270,6 +270,6 @@ class Manager {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/engine/impl/manager.ipp>
 #endif

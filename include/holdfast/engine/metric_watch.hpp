@@ -44,6 +44,6 @@ class MetricWatch {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/engine/impl/metric_watch.ipp>
 #endif

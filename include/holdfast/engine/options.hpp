@@ -245,6 +245,6 @@ class Options {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/engine/impl/options.ipp>
 #endif

@@ -81,6 +81,6 @@ class RandomSnapshot {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/engine/impl/part_set.ipp>
 #endif

@@ -39,6 +39,6 @@ struct ProbeResult {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/engine/impl/probe.ipp>
 #endif

@@ -16,6 +16,6 @@ namespace holdfast {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/engine/impl/program_environment.ipp>
 #endif

@@ -66,6 +66,6 @@ std::ostream& operator<<(std::ostream& stream, const ResumeReport& report);
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/engine/impl/report.ipp>
 #endif

@@ -64,6 +64,6 @@ class PreparedRestore {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/engine/impl/restore.ipp>
 #endif

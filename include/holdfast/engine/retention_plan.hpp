@@ -48,6 +48,6 @@ std::ostream& operator<<(std::ostream& stream, const RetentionPlan& plan);
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/engine/impl/retention_plan.ipp>
 #endif

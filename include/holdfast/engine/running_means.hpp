@@ -36,6 +36,6 @@ class RunningMeans {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/engine/impl/running_means.ipp>
 #endif

@@ -77,6 +77,6 @@ void require_fresh(
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/engine/impl/search.ipp>
 #endif

@@ -68,6 +68,6 @@ class StateStamp {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/engine/impl/state_stamp.ipp>
 #endif

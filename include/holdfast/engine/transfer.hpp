@@ -79,6 +79,6 @@ class TransferMeter {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/engine/impl/transfer.ipp>
 #endif

@@ -43,6 +43,6 @@ void write_parts(
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/engine/impl/write.ipp>
 #endif

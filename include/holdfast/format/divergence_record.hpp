@@ -33,6 +33,6 @@ struct DivergenceRecord {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/format/impl/divergence_record.ipp>
 #endif

@@ -79,6 +79,6 @@ struct DTypeInfo {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/format/impl/dtype.ipp>
 #endif

@@ -51,6 +51,6 @@ struct EnvironmentDifference {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/format/impl/environment.ipp>
 #endif

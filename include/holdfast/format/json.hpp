@@ -32,6 +32,6 @@ namespace holdfast {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/format/impl/json.ipp>
 #endif

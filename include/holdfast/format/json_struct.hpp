@@ -193,6 +193,6 @@ void load_json_struct(const Value& saved, T& into) {
 
 } // namespace holdfast::detail
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/format/impl/json_struct.ipp>
 #endif

@@ -46,6 +46,6 @@ void walk_json(std::string_view text, JsonLimits limits, JsonEvents& events);
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/format/impl/json_walk.ipp>
 #endif

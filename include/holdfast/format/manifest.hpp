@@ -103,6 +103,6 @@ struct Manifest {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/format/impl/manifest.ipp>
 #endif

@@ -84,6 +84,6 @@ struct SafetensorsHeader {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/format/impl/safetensors.ipp>
 #endif

@@ -41,6 +41,6 @@ struct StateDocument {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/format/impl/state_document.ipp>
 #endif

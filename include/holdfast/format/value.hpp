@@ -109,6 +109,6 @@ class Value {
 } // namespace holdfast
 
 #include <holdfast/format/impl/value_templates.ipp>
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/format/impl/value.ipp>
 #endif

@@ -52,6 +52,6 @@ class Hasher {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/io/impl/checksum.ipp>
 #endif

@@ -224,6 +224,6 @@ namespace detail {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/io/impl/file_system.ipp>
 #endif

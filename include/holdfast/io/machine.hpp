@@ -27,6 +27,6 @@ struct Machine {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/io/impl/machine.ipp>
 #endif

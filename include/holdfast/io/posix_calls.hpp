@@ -55,6 +55,6 @@ struct PosixCalls {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/io/impl/posix_calls.ipp>
 #endif

@@ -91,6 +91,6 @@ class ChildProcess {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/io/impl/posix_child.ipp>
 #endif

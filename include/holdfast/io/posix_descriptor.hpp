@@ -80,6 +80,6 @@ class Descriptor {
 
 } // namespace holdfast::detail
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/io/impl/posix_descriptor.ipp>
 #endif

@@ -60,6 +60,6 @@ void sync_directory(const Descriptor& directory, const std::string& path);
 
 } // namespace holdfast::detail
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/io/impl/posix_directory.ipp>
 #endif

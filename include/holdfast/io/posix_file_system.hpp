@@ -31,6 +31,6 @@ class PosixFileSystem final : public FileSystem {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/io/impl/posix_file_system.ipp>
 #endif

@@ -109,6 +109,6 @@ class PosixLockFile final : public LockFile {
 
 } // namespace holdfast::detail
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/io/impl/posix_files.ipp>
 #endif

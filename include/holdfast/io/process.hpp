@@ -40,6 +40,6 @@ class Clock {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/io/impl/process.ipp>
 #endif

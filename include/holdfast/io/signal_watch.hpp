@@ -49,6 +49,6 @@ class SignalWatch {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/io/impl/posix_signal_watch.ipp>
 #endif

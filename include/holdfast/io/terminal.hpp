@@ -21,6 +21,6 @@ void rewrite_line(const std::string& text) noexcept;
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/io/impl/terminal.ipp>
 #endif

@@ -83,6 +83,6 @@ class ZstdSource final : public ByteSource {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/io/impl/zstd.ipp>
 #endif

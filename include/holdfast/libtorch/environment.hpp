@@ -22,6 +22,6 @@ namespace holdfast {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/libtorch/impl/environment.ipp>
 #endif

@@ -32,6 +32,6 @@ namespace detail {
 } // namespace detail
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/libtorch/impl/generator.ipp>
 #endif

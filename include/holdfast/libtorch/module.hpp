@@ -64,6 +64,6 @@ namespace detail {
 } // namespace detail
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/libtorch/impl/module.ipp>
 #endif

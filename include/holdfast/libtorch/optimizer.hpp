@@ -82,6 +82,6 @@ struct OptimizerClass {
 } // namespace detail
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/libtorch/impl/optimizer.ipp>
 #endif

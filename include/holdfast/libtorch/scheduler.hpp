@@ -59,7 +59,7 @@ struct OwnState {
 
 } // namespace holdfast::detail
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/libtorch/impl/plateau_scheduler.ipp>
 #include <holdfast/libtorch/impl/scheduler.ipp>
 #endif

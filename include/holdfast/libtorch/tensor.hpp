@@ -68,6 +68,6 @@ void check_device(const std::string& name);
 } // namespace detail
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/libtorch/impl/tensor.ipp>
 #endif

@@ -53,6 +53,6 @@ struct KeepBest {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/policy/impl/best.ipp>
 #endif

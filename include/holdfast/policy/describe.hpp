@@ -18,6 +18,6 @@ namespace holdfast::detail {
 
 } // namespace holdfast::detail
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/policy/impl/describe.ipp>
 #endif

@@ -148,6 +148,6 @@ class DivergenceDetector {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/policy/impl/divergence.ipp>
 #endif

@@ -35,6 +35,6 @@ struct MetricJump {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/policy/impl/metric_jump.ipp>
 #endif

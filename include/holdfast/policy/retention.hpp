@@ -124,6 +124,6 @@ struct RetentionDecision {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/policy/impl/retention.ipp>
 #endif

@@ -80,6 +80,6 @@ void validate(const SaveOverhead& rule);
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/policy/impl/trigger.ipp>
 #endif

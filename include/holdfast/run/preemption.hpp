@@ -151,6 +151,6 @@ class Preemption final : public Interrupter {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/run/impl/preemption.ipp>
 #endif

@@ -83,6 +83,6 @@ class ReplaceRestore final : public Restore {
 
 } // namespace holdfast::detail
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/state/impl/checks.ipp>
 #endif

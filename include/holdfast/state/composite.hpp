@@ -172,7 +172,7 @@ class CollectionPart final : public CompositePart {
 
 } // namespace holdfast::detail
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/state/impl/composite.ipp>
 #include <holdfast/state/impl/composite_rename.ipp>
 #endif

@@ -183,6 +183,6 @@ class EnginePart final : public Part {
 
 } // namespace holdfast::detail
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/state/impl/engines.ipp>
 #endif

@@ -158,6 +158,6 @@ class EpochCursor : public Cursor {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/state/impl/epoch_cursor.ipp>
 #endif

@@ -88,6 +88,6 @@ struct Builtin<EpochCursor, void> {
 
 } // namespace holdfast::detail
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/state/impl/epoch_cursor_part.ipp>
 #endif

@@ -254,6 +254,6 @@ void load_plain(const Value& value, T& into) {
 
 } // namespace holdfast::detail
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/state/impl/plain_values.ipp>
 #endif

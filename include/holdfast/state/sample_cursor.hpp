@@ -89,6 +89,6 @@ struct EpochShape {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/state/impl/sample_cursor.ipp>
 #endif

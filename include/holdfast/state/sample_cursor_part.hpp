@@ -46,6 +46,6 @@ struct Builtin<SampleCursor, void> {
 
 } // namespace holdfast::detail
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/state/impl/sample_cursor_part.ipp>
 #endif

@@ -47,6 +47,6 @@ namespace detail {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/state/impl/sample_order.ipp>
 #endif

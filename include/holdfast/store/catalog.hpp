@@ -55,6 +55,6 @@ struct Catalog {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/store/impl/catalog.ipp>
 #endif

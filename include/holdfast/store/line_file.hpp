@@ -34,6 +34,6 @@ struct Line {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/store/impl/line_file.ipp>
 #endif

@@ -69,6 +69,6 @@ class WriterLock {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/store/impl/lock.ipp>
 #endif

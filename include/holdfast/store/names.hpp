@@ -55,6 +55,6 @@ struct ParsedName {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/store/impl/names.ipp>
 #endif

@@ -43,6 +43,6 @@ class PartReader final : public ByteSource {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/store/impl/part_reader.ipp>
 #endif

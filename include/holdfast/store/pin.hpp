@@ -31,6 +31,6 @@ void remove_pin(Directory& checkpoint);
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/store/impl/pin.ipp>
 #endif

@@ -43,6 +43,6 @@ class ReadLease {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/store/impl/read_lease.ipp>
 #endif

@@ -68,6 +68,6 @@ class Transaction {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/store/impl/transaction.ipp>
 #endif

@@ -62,6 +62,6 @@ class Trash {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/store/impl/trash.ipp>
 #endif

@@ -68,6 +68,6 @@ enum class VerifyLevel {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/store/impl/verdict.ipp>
 #endif

@@ -113,6 +113,6 @@ class Writer {
 
 } // namespace holdfast
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/store/impl/writer.ipp>
 #endif

@@ -196,6 +196,6 @@ class FaultFileSystem final : public FileSystem {
 
 } // namespace holdfast::testing
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/testing/impl/fault_file_system.ipp>
 #endif

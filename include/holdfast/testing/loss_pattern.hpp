@@ -102,6 +102,6 @@ std::ostream& operator<<(std::ostream& stream, const LossPattern& pattern);
 
 } // namespace holdfast::testing
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/testing/impl/loss_pattern.ipp>
 #endif

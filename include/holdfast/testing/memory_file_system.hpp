@@ -137,6 +137,6 @@ class MemoryFileSystem final : public FileSystem {
 
 } // namespace holdfast::testing
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/testing/impl/memory_file_system.ipp>
 #endif

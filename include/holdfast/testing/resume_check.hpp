@@ -189,6 +189,6 @@ std::ostream& operator<<(std::ostream& stream, const ResumeCheckResult& result);
 
 } // namespace holdfast::testing
 
-#if HOLDFAST_HEADER_ONLY
+#if HOLDFAST_BODIES
 #include <holdfast/testing/impl/resume_check.ipp>
 #endif

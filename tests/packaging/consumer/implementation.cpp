@@ -1,0 +1,2 @@
+#define HOLDFAST_IMPLEMENTATION
+#include <holdfast/holdfast.hpp>
