@@ -141,8 +141,8 @@ class EnginePart final : public Part {
   }
   [[nodiscard]] State capture(const Names&) override {
     State state;
-    state.values.emplace("type", Value(engine_type_name<T>()));
-    state.values.emplace("state", Value(engine_text(engine_)));
+    state.values["type"] = Value(engine_type_name<T>());
+    state.values["state"] = Value(engine_text(engine_));
     return state;
   }
   [[nodiscard]] std::unique_ptr<Restore> prepare(

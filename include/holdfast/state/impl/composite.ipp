@@ -89,8 +89,8 @@ HOLDFAST_INLINE State CompositePart::capture(const Names& names) {
     State inner = std::move(states[next++]);
     cursors += member.part->cursor() != nullptr ? 1 : 0;
     Values record;
-    record.emplace("kind", Value(member.part->kind()));
-    record.emplace("values", Value(std::move(inner.values)));
+    record["kind"] = Value(member.part->kind());
+    record["values"] = Value(std::move(inner.values));
     state.values.emplace(member.name, Value(std::move(record)));
     for (TensorOut& tensor : inner.tensors) {
       tensor.info.name = joined_name(member.name, tensor.info.name);

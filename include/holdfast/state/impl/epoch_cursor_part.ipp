@@ -112,10 +112,10 @@ class CursorRestore final : public Restore {
 };
 
 HOLDFAST_INLINE void CursorPart::add_place(Values& values) const {
-  values.emplace("epoch", Value(cursor_.epoch()));
-  values.emplace("position", Value(cursor_.position()));
+  values["epoch"] = Value(cursor_.epoch());
+  values["position"] = Value(cursor_.position());
   if (cursor_.ended()) {
-    values.emplace("ended", Value(true));
+    values["ended"] = Value(true);
   }
   Value::Array skips;
   for (const SkippedSamples& skip : cursor_.skips()) {
@@ -123,7 +123,7 @@ HOLDFAST_INLINE void CursorPart::add_place(Values& values) const {
         Value::Array{Value(skip.epoch), Value(skip.begin), Value(skip.end)});
   }
   if (!skips.empty()) {
-    values.emplace("skips", Value(std::move(skips)));
+    values["skips"] = Value(std::move(skips));
   }
 }
 
@@ -136,7 +136,7 @@ HOLDFAST_INLINE State EpochCursorPart::capture(const Names&) {
   State state;
   add_place(state.values);
   if (!is_stream()) {
-    state.values.emplace("epoch_size", Value(cursor_.epoch_size()));
+    state.values["epoch_size"] = Value(cursor_.epoch_size());
   }
   return state;
 }
