@@ -17,7 +17,8 @@ times and then allowed to end. Demanded of all of them:
   none;
 - one that diverges without the rule learns nothing, and with the rule all;
 - one that is preempted saves, says so, and exits with 75, unless the signal came
-  before the program watched for it or after its last step.
+  before the program watched for it or after its last step;
+- some of the kills came in the middle of a save.
 
 HOLDFAST_KILLS: how often to strike (20). HOLDFAST_SEED: which random moments
 (1).
@@ -40,6 +41,10 @@ KILLS_A_DIRECTORY = 10
 # five comes before it, while the process starts or resumes.
 WINDOW = 0.6
 BEFORE_REPORT = 0.2
+# One in three of the others waits for a save, and comes in its middle.
+WITHIN_SAVE = 1 / 3
+# Fewer kills than these may all miss the saves they are aimed at.
+ENOUGH_KILLS = 20
 # A process that takes longer hangs.
 PATIENCE = 120
 RUN_AGAIN = 75
@@ -209,16 +214,20 @@ def run_directory(
     while True:
         expected = to_resume(directory)
         lines = names(directory, "line-")
+        left = names(directory, ".staging-")
         digits = Digits(command, f"{directory}.log")
         if done < kills:
             early = chance.random() < BEFORE_REPORT
             if not early:
                 digits.wait_until(lambda: digits.lines())
             moment = chance.uniform(0, reference.start_up if early else WINDOW)
+            within_save = not early and chance.random() < WITHIN_SAVE
             deadline = time.monotonic() + moment
             # The first new line is struck at once, before its first save.
             digits.wait_until(lambda: time.monotonic() >= deadline or
                               (not lines and names(directory, "line-")))
+            if within_save:
+                digits.wait_until(lambda: names(directory, ".staging-"))
         else:
             digits.finish()
         killed = digits.strike(number)
@@ -237,7 +246,8 @@ def run_directory(
         done += 1
         counts.kills += 1
         counts.before_report += not digits.lines()
-        counts.within_save += bool(names(directory, ".staging-"))
+        counts.within_save += any(
+            name not in left for name in names(directory, ".staging-"))
         counts.within_removal += bool(names(directory, ".trash-"))
 
 
@@ -275,6 +285,9 @@ def main():
                 min(KILLS_A_DIRECTORY, kills - counts.kills), counts)
             print(f"{directory.name}{' compressed' if compress else ''}: "
                   f"{done} times, the same weights", flush=True)
+        if (number == signal.SIGKILL and kills >= ENOUGH_KILLS and
+                not counts.within_save):
+            raise Failure("no kill came in the middle of a save")
     except Failure as failure:
         print(f"FAILED after {counts.kills} times: {failure}")
         print(f"run directories and logs are in {work}")
