@@ -113,7 +113,9 @@ Count cut_everywhere(
 
 } // namespace
 
-TEST_CASE("crash: power cut at every operation of the first save", "[crash]") {
+TEST_CASE(
+    "crash: power cut at every operation of the first save",
+    "[crash][P2]") {
   CAPTURE(test::seed());
   const auto disk = std::make_shared<MemoryFileSystem>();
   const Count count = cut_everywhere(
@@ -125,7 +127,7 @@ TEST_CASE("crash: power cut at every operation of the first save", "[crash]") {
 TEST_CASE(
     "crash: power cut at every operation of a resume, a save and its "
     "retention",
-    "[crash]") {
+    "[crash][P2]") {
   CAPTURE(test::seed());
   const Count count = cut_everywhere(
       acknowledged_steps(2),
@@ -186,7 +188,7 @@ TEST_CASE(
 
 TEST_CASE(
     "crash: every operation fails in every way, once and for ever",
-    "[crash][fault]") {
+    "[crash][fault][P6]") {
   const std::vector<std::pair<const char*, Fault>> faults = {
       {"EIO", Fault::error(EIO)},
       {"ENOSPC", Fault::error(ENOSPC)},

@@ -82,7 +82,7 @@ std::uint64_t pick(std::mt19937_64& engine, std::uint64_t below) {
 
 } // namespace
 
-TEST_CASE("damage: every flipped bit of a manifest is found", "[damage]") {
+TEST_CASE("damage: every flipped bit of a manifest is found", "[damage][P4]") {
   const Disk before = trained(3);
   const std::uint64_t bits = 8 * before->read_file(kNewest + kManifest).size();
   REQUIRE(bits > 4000);
@@ -100,7 +100,7 @@ TEST_CASE("damage: every flipped bit of a manifest is found", "[damage]") {
 
 TEST_CASE(
     "damage: random flipped bits of the other files are found",
-    "[damage]") {
+    "[damage][P4]") {
   CAPTURE(test::seed());
   std::mt19937_64 engine(test::seed());
   const auto flips = static_cast<int>(600 / test::one_in(4));
@@ -341,7 +341,7 @@ TEST_CASE(
 
 TEST_CASE(
     "damage: all checkpoints damaged is an error, every time",
-    "[damage]") {
+    "[damage][P5]") {
   const Disk disk = trained(3);
   disk->flip_bit(checkpoint_path(1) + kModel, 8 * 300);
   disk->truncate(checkpoint_path(2) + kState, 100);

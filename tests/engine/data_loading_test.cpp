@@ -146,7 +146,7 @@ Seen train(
 
 } // namespace
 
-TEST_CASE("data loading: killed runs with workers are exact", "[data]") {
+TEST_CASE("data loading: killed runs with workers are exact", "[data][P1]") {
   const Seen whole = train(new_disk(), 10, options());
   CHECK(whole.samples.size() == 30);
   for (const std::size_t workers : {0U, 1U, 3U}) {

@@ -176,7 +176,7 @@ TEST_CASE("manager: saves when the user says so", "[engine]") {
 
 TEST_CASE(
     "manager: saves at the same steps however often it is killed",
-    "[engine]") {
+    "[engine][P1]") {
   const auto options = [](const Disk& disk) {
     return on(disk).keep_all().save_every(steps(3)).on_event({});
   };
@@ -770,7 +770,7 @@ TEST_CASE(
 
 TEST_CASE(
     "manager: all checkpoints deleted by hand is no fresh start",
-    "[engine]") {
+    "[engine][P5]") {
   const Disk disk = trained(2);
   disk->remove(checkpoint_path(1));
   disk->remove(checkpoint_path(2));

@@ -117,7 +117,7 @@ TEST_CASE("refusal: tensors of another shape", "[refusal]") {
   CHECK_THAT(error.what(), contains("the checkpoint does not match"));
 }
 
-TEST_CASE("refusal: every way in which an object can differ", "[refusal]") {
+TEST_CASE("refusal: every way in which an object can differ", "[refusal][P3]") {
   const ErrorCode code = GENERATE(
       ErrorCode::shape_mismatch,
       ErrorCode::dtype_mismatch,
@@ -214,7 +214,7 @@ TEST_CASE("refusal: a part the checkpoint lacks", "[refusal]") {
 
 TEST_CASE(
     "refusal: a mismatch never falls back to an older checkpoint",
-    "[refusal]") {
+    "[refusal][P3]") {
   const Disk disk = new_disk();
   double added = 3;
   {

@@ -128,7 +128,7 @@ TEST_CASE("search: codes of verdicts", "[search]") {
 
 TEST_CASE(
     "search: a fresh start is allowed without a trace, or on a new line",
-    "[search]") {
+    "[search][P5]") {
   const Disk disk = new_disk();
   const auto root = disk->open_root(kRoot, Create::yes);
   const auto fresh = [&](const LockMark& mark) {

@@ -23,11 +23,23 @@ struct Far final : TensorSource {
   mutable std::size_t largest = 0;
 };
 
+/// A source in host memory, which has no need to be copied.
+struct Near final : TensorSource {
+  explicit Near(Bytes contents) : bytes(std::move(contents)) {}
+  const std::byte* data() const noexcept override {
+    return bytes.data();
+  }
+  void copy_out(std::uint64_t, std::byte*, std::size_t) const override {
+    FAIL("copied");
+  }
+  Bytes bytes;
+};
+
 CapturedPart part_of(
     const std::string& name,
     const std::string& kind,
     const Bytes& bytes,
-    std::shared_ptr<Far> source = nullptr) {
+    std::shared_ptr<TensorSource> source = nullptr) {
   CapturedPart part;
   part.name = name;
   part.kind = kind;
@@ -43,6 +55,43 @@ CapturedPart part_of(
   return part;
 }
 
+/// The manifest of a first checkpoint of `parts`.
+Manifest written(
+    const Disk& disk,
+    const std::vector<CapturedPart>& parts,
+    bool packed) {
+  ManualClock clock;
+  Writer writer(disk->open_root(kRoot, Create::yes), clock, 0);
+  const CheckpointPlan plan = plan_checkpoint(parts);
+  Transaction transaction(writer, plan.bytes);
+  Manifest manifest;
+  manifest.id = std::string(32, 'a');
+  manifest.run_id = std::string(32, 'b');
+  Values engine;
+  engine["x"] = 1;
+  write_parts(
+      transaction,
+      parts,
+      plan,
+      engine,
+      packed ? zstd(1) : uncompressed(),
+      unheard_meter());
+  const Committed committed = transaction.commit(manifest);
+  CHECK(committed.name == checkpoint_name(1, 0));
+  return parse_manifest(
+      disk->read_file(checkpoint_path(1, 0) + "/MANIFEST.json"));
+}
+
+/// The tensor file of the first part, whose only tensor is `bytes`.
+Bytes file_of(const std::vector<CapturedPart>& parts, const Bytes& bytes) {
+  Bytes file;
+  for (const char c : plan_checkpoint(parts).layouts[0].header) {
+    file.push_back(static_cast<std::byte>(c));
+  }
+  file.insert(file.end(), bytes.begin(), bytes.end());
+  return file;
+}
+
 } // namespace
 
 TEST_CASE("write: where a part's tensors lie", "[write]") {
@@ -52,6 +101,16 @@ TEST_CASE("write: where a part's tensors lie", "[write]") {
   CHECK(tensor_file(part) == "net/model.safetensors");
   part.kind = "optimizer";
   CHECK(tensor_file(part) == "net/state.safetensors");
+}
+
+TEST_CASE("write: host memory is written from where it lies", "[write][P8]") {
+  const bool packed = GENERATE(false, true);
+  const Disk disk = new_disk();
+  const Bytes bytes = random_bytes(1'300'000, test::seed());
+  const std::vector<CapturedPart> parts = {
+      part_of("net", "module", bytes, std::make_shared<Near>(bytes))};
+  const Manifest manifest = written(disk, parts, packed);
+  CHECK(manifest.parts[0].digest == digest_of(ByteView(file_of(parts, bytes))));
 }
 
 TEST_CASE("write: files, table and digests of a checkpoint", "[write]") {
@@ -71,29 +130,9 @@ TEST_CASE("write: files, table and digests of a checkpoint", "[write]") {
   CHECK(
       plan.bytes ==
       plan.layouts[0].file_bytes() + plan.layouts[1].file_bytes());
-  ManualClock clock;
-  {
-    Writer writer(disk->open_root(kRoot, Create::yes), clock, 0);
-    Transaction transaction(writer, plan.bytes);
-    Manifest manifest;
-    manifest.id = std::string(32, 'a');
-    manifest.run_id = std::string(32, 'b');
-    Values engine;
-    engine["x"] = 1;
-    write_parts(
-        transaction,
-        parts,
-        plan,
-        engine,
-        packed ? zstd(1) : uncompressed(),
-        unheard_meter());
-    const Committed committed = transaction.commit(manifest);
-    CHECK(committed.name == checkpoint_name(1, 0));
-  }
+  const Manifest manifest = written(disk, parts, packed);
   CHECK(source->largest <= std::size_t{512} << 10);
   const std::string path = checkpoint_path(1, 0);
-  const Manifest manifest =
-      parse_manifest(disk->read_file(path + "/MANIFEST.json"));
   REQUIRE(manifest.parts.size() == 3);
   CHECK(manifest.parts[0].path == "net/model.safetensors");
   CHECK(manifest.parts[0].bytes == plan.layouts[0].file_bytes());
@@ -102,11 +141,7 @@ TEST_CASE("write: files, table and digests of a checkpoint", "[write]") {
   CHECK(manifest.parts[2].path == "state.json");
   CHECK_FALSE(manifest.parts[2].stored); // always plain
   if (!packed) {
-    Bytes expected;
-    for (const char c : plan.layouts[0].header) {
-      expected.push_back(static_cast<std::byte>(c));
-    }
-    expected.insert(expected.end(), bytes.begin(), bytes.end());
+    const Bytes expected = file_of(parts, bytes);
     CHECK((disk->read_file(path + "/net/model.safetensors") == expected));
     CHECK(manifest.parts[0].digest == digest_of(ByteView(expected)));
   }

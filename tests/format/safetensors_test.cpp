@@ -44,7 +44,7 @@ std::string json_of(const SafetensorsLayout& layout) {
 
 } // namespace
 
-TEST_CASE("safetensors: the reference's order and text", "[format]") {
+TEST_CASE("safetensors: the reference's order and text", "[format][P9]") {
   const SafetensorsLayout layout = plan_safetensors(
       {{"b", DType::f32, {2, 3}},
        {"a", DType::f32, {}},

@@ -404,7 +404,7 @@ TEST_CASE("resume matrix: one of the shards", "[.]") {
   REQUIRE(failed == 0);
 }
 
-TEST_CASE("resume matrix: every cell goes on bit for bit") {
+TEST_CASE("resume matrix: every cell goes on bit for bit", "[P1]") {
   const TemporaryDirectory directory;
   const std::string program = fs::read_symlink("/proc/self/exe").string();
   int status[kShards] = {};

@@ -210,7 +210,7 @@ bool run_until(CrashRun& run, std::uint64_t n) {
 
 TEST_CASE(
     "commit protocol: a power cut at any operation loses nothing acknowledged",
-    "[store][crash]") {
+    "[store][crash][P2]") {
   const std::uint64_t from_seed = seed();
   CAPTURE(from_seed);
   const std::uint64_t every = one_in(4);
@@ -245,7 +245,7 @@ TEST_CASE(
 
 TEST_CASE(
     "commit protocol: a kill at any operation loses nothing acknowledged",
-    "[store][crash]") {
+    "[store][crash][P2]") {
   for (std::uint64_t n = 1;; ++n) {
     CAPTURE(n);
     CrashRun run;
