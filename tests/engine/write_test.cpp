@@ -56,7 +56,7 @@ CapturedPart part_of(
 }
 
 /// The manifest of a first checkpoint of `parts`.
-Manifest written(
+Manifest write_one(
     const Disk& disk,
     const std::vector<CapturedPart>& parts,
     bool packed) {
@@ -83,9 +83,12 @@ Manifest written(
 }
 
 /// The tensor file of the first part, whose only tensor is `bytes`.
-Bytes file_of(const std::vector<CapturedPart>& parts, const Bytes& bytes) {
+Bytes tensor_file_of(
+    const std::vector<CapturedPart>& parts,
+    const Bytes& bytes) {
   Bytes file;
-  for (const char c : plan_checkpoint(parts).layouts[0].header) {
+  const CheckpointPlan plan = plan_checkpoint(parts);
+  for (const char c : plan.layouts[0].header) {
     file.push_back(static_cast<std::byte>(c));
   }
   file.insert(file.end(), bytes.begin(), bytes.end());
@@ -109,8 +112,10 @@ TEST_CASE("write: host memory is written from where it lies", "[write][P8]") {
   const Bytes bytes = random_bytes(1'300'000, test::seed());
   const std::vector<CapturedPart> parts = {
       part_of("net", "module", bytes, std::make_shared<Near>(bytes))};
-  const Manifest manifest = written(disk, parts, packed);
-  CHECK(manifest.parts[0].digest == digest_of(ByteView(file_of(parts, bytes))));
+  const Manifest manifest = write_one(disk, parts, packed);
+  CHECK(
+      manifest.parts[0].digest ==
+      digest_of(ByteView(tensor_file_of(parts, bytes))));
 }
 
 TEST_CASE("write: files, table and digests of a checkpoint", "[write]") {
@@ -130,7 +135,7 @@ TEST_CASE("write: files, table and digests of a checkpoint", "[write]") {
   CHECK(
       plan.bytes ==
       plan.layouts[0].file_bytes() + plan.layouts[1].file_bytes());
-  const Manifest manifest = written(disk, parts, packed);
+  const Manifest manifest = write_one(disk, parts, packed);
   CHECK(source->largest <= std::size_t{512} << 10);
   const std::string path = checkpoint_path(1, 0);
   REQUIRE(manifest.parts.size() == 3);
@@ -141,7 +146,7 @@ TEST_CASE("write: files, table and digests of a checkpoint", "[write]") {
   CHECK(manifest.parts[2].path == "state.json");
   CHECK_FALSE(manifest.parts[2].stored); // always plain
   if (!packed) {
-    const Bytes expected = file_of(parts, bytes);
+    const Bytes expected = tensor_file_of(parts, bytes);
     CHECK((disk->read_file(path + "/net/model.safetensors") == expected));
     CHECK(manifest.parts[0].digest == digest_of(ByteView(expected)));
   }
