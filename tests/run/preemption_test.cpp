@@ -483,7 +483,7 @@ TEST_CASE(
   run.manager.step();
   CHECK(asked == 2);
   CHECK(broken == 2);
-  CHECK(warnings == std::vector<std::string>{"no answer"});
+  CHECK(warnings == std::vector<std::string>{"notice broken: no answer"});
   CHECK(preemption.reason() == "spot");
   CHECK(
       run.manager.latest()->reasons ==
@@ -596,6 +596,48 @@ TEST_CASE(
         }) == kRunAgain);
   ::close(ends[0]);
   ::close(ends[1]);
+}
+
+TEST_CASE(
+    "preemption: a job's end that has passed is an old one",
+    "[preempt]") {
+  ManualClock clock;
+  const Variable slurm("SLURM_JOB_END_TIME", "1699999995");
+  std::vector<std::string> warnings;
+  ToyRun run(
+      kRoot,
+      quiet(std::make_shared<MemoryFileSystem>())
+          .on_event([&](const Event& event) {
+            if (event.kind == Event::Kind::warning) {
+              warnings.push_back(event.text);
+            }
+          }));
+  const Preemption preemption(
+      run.manager,
+      PreemptionOptions()
+          .signals({})
+          .clock(clock)
+          .then(AfterPreemption::stop)
+          .slurm_end_time()
+          .end_time(
+              std::chrono::system_clock::time_point(seconds(1'700'000'000)))
+          .time_limit(seconds(1000), seconds(100)));
+  run.manager.resume();
+  run.loader.begin();
+  for (int i = 0; i < 3; ++i) {
+    run.train_batch(run.loader.next());
+    run.manager.step();
+  }
+  CHECK(preemption.reason().empty());
+  REQUIRE(warnings.size() == 1);
+  CHECK(
+      warnings[0] ==
+      "SLURM_JOB_END_TIME is ignored: it had passed 5 s before the start; "
+      "end time is ignored: it had passed 0 s before the start");
+  clock.pass(950);
+  run.train_batch(run.loader.next());
+  run.manager.step();
+  CHECK(preemption.reason() == "time limit"); // the others are heard as ever
 }
 
 TEST_CASE("preemption: options that make no sense are refused", "[preempt]") {

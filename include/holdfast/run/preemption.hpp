@@ -53,7 +53,8 @@ class PreemptionOptions {
   PreemptionOptions& time_limit(
       Duration limit,
       Duration margin = std::chrono::minutes(3));
-  /// The same with a point in time.
+  /// The same with a point in time. One that has passed when `Preemption` is
+  /// made is an old one: it is ignored, with a warning.
   PreemptionOptions& end_time(
       std::chrono::system_clock::time_point end,
       Duration margin = std::chrono::minutes(3));

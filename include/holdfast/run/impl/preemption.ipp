@@ -20,6 +20,8 @@
 #include <iostream>
 #include <mutex>
 #include <optional>
+#include <stdexcept>
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -174,15 +176,18 @@ struct Preemption::State {
                                  : std::vector<int>{SIGTERM, SIGUSR1, SIGINT}),
         next_poll(options.notices_.size(), 0.0),
         complained(options.notices_.size(), false),
-        began_at(options.clock_->monotonic_seconds()) {}
+        began_at(options.clock_->monotonic_seconds()) {
+    ignore_what_has_passed();
+  }
 
   Manager& manager;
-  const PreemptionOptions options;
+  PreemptionOptions options;
   SignalWatch watch;
   std::vector<double> next_poll; ///< Of each notice.
   std::vector<bool> complained;
   double began_at;
   std::string reason;
+  std::string ignored; ///< What is to be told about limits, once.
   double noticed_at = 0; ///< Where it was no signal; on the monotonic clock.
   std::uint64_t fork = fork_generation();
 
@@ -249,6 +254,23 @@ struct Preemption::State {
                             : monotonic() - began_at);
   }
 
+  /// A process that lives on after the end of its job's time has an old time: a
+  /// variable that was inherited, a script that was started again. Heard, it
+  /// would end every life after one step, for ever.
+  void ignore_what_has_passed() {
+    std::vector<PreemptionOptions::Limit> ahead;
+    for (const PreemptionOptions::Limit& limit : options.limits_) {
+      const double left = left_of(limit);
+      if (left > 0) {
+        ahead.push_back(limit);
+      } else {
+        ignored += limit.name + " is ignored: it had passed " +
+            format_number(0 - left) + " s before the start; ";
+      }
+    }
+    options.limits_.swap(ahead);
+  }
+
   /// The first notice that is due. One that throws is asked again, and heard
   /// once.
   [[nodiscard]] std::string due_notice() {
@@ -266,7 +288,8 @@ struct Preemption::State {
       } catch (...) {
         if (!complained[i]) {
           complained[i] = true;
-          throw;
+          throw std::runtime_error(
+              "notice " + notice.name + ": " + current_exception_text());
         }
       }
     }
@@ -326,6 +349,10 @@ HOLDFAST_INLINE std::string Preemption::pending(double save_seconds) {
   if (signal != 0) {
     s.reason = signal_name(signal);
     return s.reason;
+  }
+  if (!s.ignored.empty()) {
+    const std::string text = std::exchange(s.ignored, std::string());
+    throw std::runtime_error(text.substr(0, text.size() - 2));
   }
   for (const PreemptionOptions::Limit& limit : s.options.limits_) {
     if (is_last_moment(0, s.left_of(limit), limit.margin, save_seconds)) {
