@@ -80,6 +80,26 @@ std::uint64_t pick(std::mt19937_64& engine, std::uint64_t below) {
   return engine() % below;
 }
 
+std::vector<float> teacher_after(std::int64_t step) {
+  return std::vector<float>(16, 0.25F * static_cast<float>(step));
+}
+
+/// Three checkpoints with a part more, as long as the model; bit i of
+/// `compressed_ones`: checkpoint i + 1 is compressed.
+Disk three_with_teacher(unsigned compressed_ones) {
+  Disk disk = new_disk();
+  for (std::int64_t step = 1; step <= 3; ++step) {
+    const bool is_compressed = (compressed_ones >> (step - 1) & 1U) != 0;
+    ToyRun run(kRoot, is_compressed ? compressed(disk) : keep_everything(disk));
+    ToyModel teacher;
+    run.manager.add("teacher", teacher);
+    run.manager.resume();
+    teacher.weight = teacher_after(step);
+    train_steps(run, 1);
+  }
+  return disk;
+}
+
 } // namespace
 
 TEST_CASE("damage: every flipped bit of a manifest is found", "[damage][P4]") {
@@ -93,8 +113,10 @@ TEST_CASE("damage: every flipped bit of a manifest is found", "[damage][P4]") {
     CAPTURE(bit);
     const Disk disk = before->snapshot();
     disk->flip_bit(kNewest + kManifest, bit);
-    // A manifest that is damaged no longer tells whose it is.
-    check_falls_back(disk, Verdict::damaged, false, bit % 16 == 0);
+    // A manifest that is damaged no longer tells whose it is. A second resume
+    // for a quarter of them, each of the eight bits among these.
+    const bool again = (bit + bit / 8) % 4 == 0;
+    check_falls_back(disk, Verdict::damaged, false, again);
   }
 }
 
@@ -118,7 +140,7 @@ TEST_CASE(
         CAPTURE(file, bit);
         const Disk disk = before->snapshot();
         disk->flip_bit(file, bit);
-        check_falls_back(disk, Verdict::damaged, true, i % 4 == 0);
+        check_falls_back(disk, Verdict::damaged, true);
       }
     }
   }
@@ -221,6 +243,66 @@ TEST_CASE("damage: two parts' files have changed places", "[damage]") {
   REQUIRE(report.passed_over.size() == 1);
   CHECK(report.passed_over[0].verdict == Verdict::damaged);
   CHECK(report.passed_over[0].quarantined);
+}
+
+TEST_CASE("damage: random swaps of parts are found", "[damage]") {
+  CAPTURE(test::seed());
+  std::mt19937_64 engine(test::seed());
+  for (const unsigned zstd_mask : {0U, 7U, 2U}) { // none, all, the second
+    const Disk before = three_with_teacher(zstd_mask);
+    std::vector<std::pair<std::int64_t, std::string>> parts; // step, path
+    for (std::int64_t step = 1; step <= 3; ++step) {
+      for (const std::string& file : files_of(before, checkpoint_path(step))) {
+        if (file != checkpoint_path(step) + kManifest) {
+          parts.emplace_back(step, file);
+        }
+      }
+    }
+    REQUIRE(parts.size() == 9);
+    std::map<std::int64_t, int> resumed_at;
+    for (int i = 0; i < 100; ++i) {
+      const std::size_t a = pick(engine, 9);
+      // With a part of the same checkpoint, the same part of another one, any.
+      const std::size_t b = i % 3 == 0 ? a / 3 * 3 + pick(engine, 3)
+          : i % 3 == 1                 ? pick(engine, 3) * 3 + a % 3
+                                       : pick(engine, 9);
+      const Bytes bytes_a = before->read_file(parts[a].second);
+      const Bytes bytes_b = before->read_file(parts[b].second);
+      std::set<std::int64_t> damaged;
+      if (bytes_a != bytes_b) {
+        damaged = {parts[a].first, parts[b].first};
+      }
+      std::int64_t newest = 3;
+      while (damaged.count(newest) != 0) {
+        --newest;
+      }
+      ++resumed_at[newest];
+      CAPTURE(zstd_mask, parts[a].second, parts[b].second);
+      const Disk disk = before->snapshot();
+      disk->write_file(parts[a].second, bytes_b);
+      disk->write_file(parts[b].second, bytes_a);
+      for (const bool first : {true, false}) {
+        ToyRun run(kRoot, keep_everything(disk));
+        ToyModel teacher;
+        run.manager.add("teacher", teacher);
+        const ResumeReport report = run.manager.resume();
+        REQUIRE(report.checkpoint->step == newest);
+        REQUIRE(run.fingerprint() == undisturbed(newest));
+        REQUIRE(teacher.weight == teacher_after(newest));
+        REQUIRE(
+            report.passed_over.size() ==
+            (first ? static_cast<std::size_t>(3 - newest) : 0));
+        for (const PassedOver& other : report.passed_over) {
+          REQUIRE(other.verdict == Verdict::damaged);
+          REQUIRE(other.quarantined);
+        }
+      }
+    }
+    // Some of everything was drawn.
+    CHECK(resumed_at[1] > 5);
+    CHECK(resumed_at[2] > 5);
+    CHECK(resumed_at[3] > 5);
+  }
 }
 
 TEST_CASE("damage: a missing file makes a checkpoint incomplete", "[damage]") {
