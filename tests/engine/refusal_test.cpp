@@ -1,14 +1,20 @@
 #include "engine_support.hpp"
 
+#include <holdfast/base/scope_exit.hpp>
+#include <holdfast/engine/load.hpp>
 #include <holdfast/io/posix_file_system.hpp>
 #include <support/forked_child.hpp>
 #include <support/temporary_directory.hpp>
 
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <new>
+
+#include <grp.h>
+#include <unistd.h>
 
 // What is refused: with which error, without any change to the live objects,
 // and so that a corrected resume works afterwards.
@@ -70,6 +76,15 @@ TensorInfo info_of(const std::string& name, std::vector<std::int64_t> shape) {
   return info;
 }
 
+/// Objects as no fresh start and no checkpoint has them: whoever touches them
+/// changes them.
+void make_unlike(ToyRun& run) {
+  run.engine.discard(17);
+  run.rate = 0.25;
+  run.model.weight[0] = 7;
+  run.loader.load(4, 2);
+}
+
 /// Resumes a run that `prepare` has made wrong: the code, and nothing changed.
 /// Then resumes one that is right.
 Error check_refused(
@@ -80,10 +95,7 @@ Error check_refused(
   {
     ToyRun run(kRoot, keep_everything(disk));
     prepare(run);
-    run.engine.discard(17);
-    run.rate = 0.25;
-    run.model.weight[0] = 7;
-    run.loader.load(4, 2);
+    make_unlike(run);
     const std::string before = run.fingerprint();
     for (int i = 0; i < 2; ++i) {
       const auto again = error_of([&] { run.manager.resume(); });
@@ -97,6 +109,16 @@ Error check_refused(
   CHECK(run.manager.resume().checkpoint->step == step);
   CHECK(run.fingerprint() == undisturbed(step));
   return *error;
+}
+
+/// The paths of all there is below a directory.
+std::set<std::string> tree_of(const std::string& directory) {
+  std::set<std::string> paths;
+  for (const auto& entry :
+       std::filesystem::recursive_directory_iterator(directory)) {
+    paths.insert(entry.path().string());
+  }
+  return paths;
 }
 
 std::string option_named(const Options& options) {
@@ -230,8 +252,13 @@ TEST_CASE(
     train_steps(run, 1);
   }
   disk->remove(std::string(kRoot) + "/" + line_name(2, 0));
+  const std::vector<std::string> files = disk->list_all();
   ToyRun run(kRoot, keep_everything(disk));
+  make_unlike(run);
+  const std::string before = run.fingerprint();
   CHECK(code_of([&] { run.manager.resume(); }) == "part_unexpected");
+  CHECK(run.fingerprint() == before);
+  CHECK(disk->list_all() == files);
 }
 
 TEST_CASE("refusal: a second writer, until the first has ended", "[refusal]") {
@@ -297,12 +324,14 @@ TEST_CASE("refusal: a suspended writer that lost the directory", "[refusal]") {
   first.loader.begin();
   first.train_batch(first.loader.next());
   CHECK(code_of([&] { first.manager.step(); }) == "lost_lock");
+  CHECK(first.fingerprint() == undisturbed(2)); // trained, though not saved
   CHECK(events.count(Event::Kind::save_failed) == 1);
   CHECK(code_of([&] { first.manager.save().wait(); }) == "lost_lock");
   CHECK(disk->list_all() == files);
   // For good, even when nobody holds it any more.
   CHECK(code_of([&] { first.manager.save().wait(); }) == "lost_lock");
   CHECK(disk->list_all() == files);
+  CHECK(first.fingerprint() == undisturbed(2));
 }
 
 TEST_CASE("refusal: a forked child", "[refusal]") {
@@ -380,9 +409,107 @@ TEST_CASE("refusal: a directory that may not be written", "[refusal][fault]") {
 
 TEST_CASE("refusal: a file in the place of the directory", "[refusal]") {
   test::TemporaryDirectory directory;
-  std::ofstream(directory.path("run")) << "text";
-  ToyRun run(directory.path("run"), Options().on_event({}));
-  CHECK(code_of([&] { run.manager.resume(); }) == "not_a_directory");
+  const std::string path = directory.path("run");
+  std::ofstream(path) << "text";
+  ToyRun run(path, Options().on_event({}));
+  make_unlike(run);
+  const std::string before = run.fingerprint();
+  const auto refused = [&](const auto& call) {
+    CHECK(code_of(call) == "not_a_directory");
+    CHECK(run.fingerprint() == before);
+  };
+  refused([&] { run.manager.resume(); });
+  refused([&] { run.manager.start_fresh("x"); });
+  refused([&] { run.manager.resume_from(checkpoint_name(1, 1)); });
+  std::string text;
+  std::getline(std::ifstream(path), text);
+  CHECK(text == "text");
+  CHECK(tree_of(directory.path()) == std::set<std::string>{path});
+}
+
+TEST_CASE("refusal: a directory without write permission", "[refusal]") {
+  namespace fs = std::filesystem;
+  test::TemporaryDirectory directory;
+  const std::string root = directory.path("run");
+  const auto options = [] {
+    return Options()
+        .save_every(steps(1))
+        .keep_all()
+        .lock_wait(std::chrono::seconds(0))
+        .on_event({});
+  };
+  {
+    ToyRun run(root, options());
+    run.manager.resume();
+    train_steps(run, 2);
+  }
+  const std::set<std::string> files = tree_of(directory.path());
+  const auto set_writable = [&](bool writable) {
+    const auto owner = writable ? fs::perms::owner_write : fs::perms::none;
+    const auto may_read =
+        fs::perms::owner_read | fs::perms::group_read | fs::perms::others_read;
+    const auto may_enter = may_read | fs::perms::owner_exec |
+        fs::perms::group_exec | fs::perms::others_exec;
+    fs::permissions(directory.path(), may_enter | owner);
+    for (const std::string& path : files) {
+      if (!fs::is_symlink(path)) {
+        fs::permissions(
+            path, (fs::is_directory(path) ? may_enter : may_read) | owner);
+      }
+    }
+  };
+  set_writable(false);
+  const ScopeExit restore([&] { set_writable(true); }); // or nobody removes it
+
+  constexpr int kStillRoot = 77;
+  const int status = in_forked_child([&] {
+    if (::geteuid() == 0 &&
+        (::setgroups(0, nullptr) != 0 || ::setgid(65534) != 0 ||
+         ::setuid(65534) != 0)) {
+      return kStillRoot;
+    }
+    int wrong = 0;
+    for (const std::string& where : {root, directory.path("new/run")}) {
+      ToyRun run(where, options());
+      make_unlike(run);
+      const std::string before = run.fingerprint();
+      const auto refused = [&](const char* expected, const auto& call) {
+        const std::string code = code_of(call);
+        if (code != expected || run.fingerprint() != before) {
+          std::fprintf(
+              stderr,
+              "%s: %s, not %s, or changed\n",
+              where.c_str(),
+              code.c_str(),
+              expected);
+          ++wrong;
+        }
+      };
+      for (int i = 0; i < 2; ++i) {
+        refused("permission_denied", [&] { run.manager.resume(); });
+        refused("permission_denied", [&] { run.manager.start_fresh("x"); });
+      }
+      refused(where == root ? "permission_denied" : "not_found", [&] {
+        run.manager.resume_from(checkpoint_name(1, 1));
+      });
+    }
+    // To read needs no permission to write.
+    ToyModel model;
+    PartSet parts;
+    parts.add("model", make_part(model));
+    wrong += load(root, parts).checkpoint.step == 2 ? 0 : 1;
+    return wrong;
+  });
+  if (status == kStillRoot) {
+    WARN("not shown: this root cannot become anybody else");
+  } else {
+    CHECK(status == 0);
+  }
+  CHECK(tree_of(directory.path()) == files);
+  set_writable(true);
+  ToyRun run(root, options());
+  CHECK(run.manager.resume().checkpoint->step == 2);
+  CHECK(run.fingerprint() == undisturbed(2));
 }
 
 TEST_CASE(
@@ -391,9 +518,13 @@ TEST_CASE(
   const auto faulty = std::make_shared<FaultFileSystem>(trained(2));
   faulty->plan(Fault::error(EIO).on({Operation::list}).for_ever());
   ToyRun run(kRoot, keep_everything(faulty));
+  make_unlike(run);
+  const std::string before = run.fingerprint();
   CHECK(code_of([&] { run.manager.resume(); }) == "io_error");
+  CHECK(run.fingerprint() == before);
   faulty->clear_faults();
   CHECK(run.manager.resume().checkpoint->step == 2);
+  CHECK(run.fingerprint() == undisturbed(2));
 }
 
 TEST_CASE("refusal: calls before a resume and after it", "[refusal]") {
@@ -769,11 +900,28 @@ TEST_CASE(
       throw std::bad_alloc();
     }
   };
+  // All others can be prepared, before it and after it.
+  ToyModel model;
+  ToyLoader loader{ToyRun::kSamples};
+  std::mt19937 engine{7};
+  model.weight[0] = 7;
+  loader.load(4, 2);
+  const ToyModel model_before = model;
   Manager manager(kRoot, keep_everything(disk));
+  manager.add("model", model);
   manager.add_part("schedule", std::make_unique<Huge>());
-  const auto error = error_of([&] { manager.resume(); });
-  REQUIRE(error);
-  CHECK(error->code() == ErrorCode::limit_exceeded);
-  CHECK(error->path() == checkpoint_path(1));
-  CHECK_THAT(error->what(), contains("not enough memory"));
+  manager.add("data", loader);
+  manager.add("engine-state", engine);
+  for (int i = 0; i < 2; ++i) {
+    const auto error = error_of([&] { manager.resume(); });
+    REQUIRE(error);
+    CHECK(error->code() == ErrorCode::limit_exceeded);
+    CHECK(error->path() == checkpoint_path(1));
+    CHECK_THAT(error->what(), contains("not enough memory"));
+    CHECK(model.weight == model_before.weight);
+    CHECK(model.moment == model_before.moment);
+    CHECK(engine == std::mt19937{7});
+    CHECK(at(loader.save(), "epoch") == Value(4));
+    CHECK(at(loader.save(), "position") == Value(2));
+  }
 }
