@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <random>
 #include <set>
 #include <string>
@@ -42,6 +43,54 @@ TriggerPoint at_seconds(double seconds) {
   TriggerPoint point;
   point.elapsed_seconds = seconds;
   return point;
+}
+
+/// Property tests count time in quarters of a second, which doubles hold.
+double in_seconds(std::int64_t quarters) {
+  return static_cast<double>(quarters) / 4;
+}
+std::int64_t quarters_of(const SaveEvery& rule) {
+  return static_cast<std::int64_t>(rule.interval * 4);
+}
+
+template <class Number>
+SaveEvery draw_rule(const Number& number) {
+  switch (number(4)) {
+    case 0:
+      return save_every(steps(1 + number(15)));
+    case 1:
+      return save_every(epochs(1 + number(3)));
+    case 2:
+      return save_every(std::chrono::minutes(1 + number(3)));
+    default:
+      return save_every(seconds(in_seconds(1 + number(200))));
+  }
+}
+
+/// What trigger.hpp says of `due`, without arithmetic.
+bool due_by_counting(
+    const SaveEvery& rule,
+    const TriggerPoint& last,
+    const TriggerPoint& now) {
+  if (rule.unit == SaveEvery::Unit::seconds) {
+    // Only the interval after the last save is covered by it.
+    for (std::int64_t i = 0; i < quarters_of(rule); ++i) {
+      if (now.elapsed_seconds == last.elapsed_seconds + in_seconds(i)) {
+        return false;
+      }
+    }
+    return true;
+  }
+  const bool by_step = rule.unit == SaveEvery::Unit::steps;
+  const std::int64_t to = by_step ? now.step : now.epoch;
+  std::int64_t from = by_step ? last.step : last.epoch;
+  from = from > to ? to - 1 : from; // the last save lies ahead
+  for (std::int64_t k = from + 1; k <= to; ++k) {
+    if (k % static_cast<std::int64_t>(rule.interval) == 0) {
+      return true;
+    }
+  }
+  return false;
 }
 
 } // namespace
@@ -283,6 +332,150 @@ TEST_CASE(
     }
   }
   SUCCEED();
+}
+
+TEST_CASE(
+    "trigger: any of several rules, counted one by one",
+    "[policy][property]") {
+  const std::uint64_t seed = test::seed();
+  CAPTURE(seed);
+  std::mt19937_64 engine(seed);
+  const auto number = [&](std::int64_t below) {
+    return static_cast<std::int64_t>(
+        engine() % static_cast<std::uint64_t>(below));
+  };
+  // Of each kind of rule: how often it was due and not.
+  std::map<SaveEvery::Unit, std::pair<int, int>> seen;
+  int jumps = 0;
+  for (int round = 0; round < 10'000; ++round) {
+    std::vector<SaveEvery> rules;
+    const std::int64_t count = 1 + number(3);
+    for (std::int64_t i = 0; i < count; ++i) {
+      rules.push_back(draw_rule(number));
+    }
+    TriggerPoint last;
+    last.step = number(60);
+    last.epoch = number(20);
+    last.elapsed_seconds = in_seconds(number(40'000));
+    TriggerPoint now;
+    now.step = last.step + number(40) - 8;
+    now.epoch = last.epoch + number(8) - 2;
+    // Anything, or as close to the interval of a rule as can be.
+    const std::int64_t quarters = number(2) == 0
+        ? number(1'200) - 300
+        : quarters_of(rules.front()) + number(3) - 1;
+    now.elapsed_seconds = last.elapsed_seconds + in_seconds(quarters);
+    jumps += quarters < 0 ? 1 : 0;
+    Reasons expected;
+    for (const SaveEvery& rule : rules) {
+      const bool is_due = due_by_counting(rule, last, now);
+      ++(is_due ? seen[rule.unit].first : seen[rule.unit].second);
+      if (is_due) {
+        expected.push_back(to_string(rule));
+      }
+    }
+    if (due(rules, last, now) != expected) {
+      CAPTURE(round, last.step, last.epoch, last.elapsed_seconds);
+      CAPTURE(now.step, now.epoch, now.elapsed_seconds);
+      CHECK(due(rules, last, now) == expected);
+      return;
+    }
+  }
+  CHECK(jumps > 500);
+  CHECK(seen.size() == 3);
+  for (const auto& kind : seen) {
+    CHECK(kind.second.first > 500);
+    CHECK(kind.second.second > 500);
+  }
+}
+
+TEST_CASE(
+    "trigger: a run with a clock that jumps saves when a naive one does",
+    "[policy][property]") {
+  const std::uint64_t seed = test::seed();
+  CAPTURE(seed);
+  std::mt19937_64 engine(seed);
+  const auto number = [&](std::int64_t below) {
+    return static_cast<std::int64_t>(
+        engine() % static_cast<std::uint64_t>(below));
+  };
+  int alone = 0;
+  int saves_after_jumps = 0;
+  int times_due = 0;
+  for (int round = 0; round < 2'000; ++round) {
+    // Minutes, alone or with others; those with 0 left are due.
+    std::vector<SaveEvery> rules = {
+        save_every(std::chrono::minutes(1 + number(5)))};
+    for (std::int64_t more = number(3); more > 0; --more) {
+      rules.push_back(draw_rule(number));
+    }
+    alone += rules.size() == 1 ? 1 : 0;
+    std::vector<std::int64_t> left(rules.size());
+    const auto saved = [&] {
+      for (std::size_t i = 0; i < rules.size(); ++i) {
+        left[i] = quarters_of(rules[i]);
+      }
+    };
+    saved();
+    const std::int64_t batches = 1 + number(9);
+    std::int64_t clock = number(1'000); // in quarters of a second
+    TriggerPoint now;
+    now.elapsed_seconds = in_seconds(clock);
+    TriggerPoint last = now;
+    std::vector<TriggerPoint> committed{now};
+    for (int calls = 0; calls < 80; ++calls) {
+      if (number(20) == 0) { // killed; the checkpoint tells the time
+        now = committed[static_cast<std::size_t>(
+            number(static_cast<std::int64_t>(committed.size())))];
+        last = now;
+        clock = static_cast<std::int64_t>(now.elapsed_seconds * 4);
+        saved();
+      }
+      const bool ends_epoch = now.step >= (now.epoch + 1) * batches;
+      ++(ends_epoch ? now.epoch : now.step);
+      const std::int64_t passed =
+          number(15) == 0 ? -number(1'500) : number(200);
+      clock += passed;
+      now.elapsed_seconds = in_seconds(clock);
+      Reasons expected;
+      for (std::size_t i = 0; i < rules.size(); ++i) {
+        const std::int64_t interval =
+            static_cast<std::int64_t>(rules[i].interval);
+        switch (rules[i].unit) {
+          case SaveEvery::Unit::seconds:
+            left[i] -= passed;
+            if (left[i] > quarters_of(rules[i])) { // from before the last save
+              left[i] = 0;
+              ++saves_after_jumps;
+            }
+            times_due += left[i] <= 0 ? 1 : 0;
+            break;
+          case SaveEvery::Unit::steps:
+            left[i] = !ends_epoch && now.step % interval == 0 ? 0 : 1;
+            break;
+          case SaveEvery::Unit::epochs:
+            left[i] = ends_epoch && now.epoch % interval == 0 ? 0 : 1;
+            break;
+        }
+        if (left[i] <= 0) {
+          expected.push_back(to_string(rules[i]));
+        }
+      }
+      if (due(rules, last, now) != expected) {
+        CAPTURE(round, calls, last.elapsed_seconds, now.elapsed_seconds);
+        CHECK(due(rules, last, now) == expected);
+        return;
+      }
+      if (!expected.empty() || number(25) == 0) { // or one that was asked for
+        last = now;
+        committed.push_back(now);
+        saved();
+      }
+    }
+  }
+  CHECK(alone > 300);
+  CHECK(saves_after_jumps > 300);
+  CHECK(times_due > 3'000);
 }
 
 TEST_CASE("trigger: saving takes no more than its share", "[policy]") {
