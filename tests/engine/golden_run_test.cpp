@@ -251,3 +251,13 @@ TEST_CASE("golden: a run directory of version 1 goes on", "[golden]") {
   LoadReport loaded;
   CHECK((loaded_bits(run.root, loaded) == GoldenState(7).bits()));
 }
+
+TEST_CASE("golden: the LOCK of version 1 tells the numbers used", "[golden]") {
+  const GoldenCopy run;
+  std::filesystem::remove_all(run.root + "/" + kGoldenLeft);
+  std::filesystem::remove(run.root + "/line-000004-from-000002");
+  GoldenLife life(run.root, golden_options().keep_all());
+  CHECK(life.manager.resume().checkpoint->name == kGoldenCompressed);
+  life.step(3);
+  CHECK(life.manager.latest()->name == checkpoint_name(5, 3));
+}
