@@ -108,15 +108,7 @@ struct GoldenLife {
         [&](const char* name, auto& object) { manager.add(name, object); });
   }
   void step(std::uint32_t number) {
-    GoldenState next(number);
-    state.model = next.model;
-    state.engine = next.engine;
-    state.rate = next.rate;
-    state.zero = next.zero;
-    state.seen = next.seen;
-    state.note = next.note;
-    state.flag = next.flag;
-    state.history = next.history;
+    state = GoldenState(number);
     manager.step({{"loss", 1.0 / number}});
   }
 
@@ -143,7 +135,8 @@ void write_golden_run(const std::string& root) {
     life.step(3);
   }
   GoldenLife(root, plain).manager.resume_from(kGoldenCompressed, "again");
-  std::filesystem::remove(root + "/" + kLatestName); // a link: git may not
+  // Not every copy keeps links.
+  std::filesystem::remove(root + "/" + kLatestName);
 }
 
 /// A copy of the golden run on the real disk.
