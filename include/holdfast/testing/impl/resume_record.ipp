@@ -3,6 +3,7 @@
 #include <holdfast/testing/resume_check.hpp>
 
 #include <holdfast/base/error.hpp>
+#include <holdfast/base/text.hpp>
 #include <holdfast/engine/manager.hpp>
 #include <holdfast/engine/part_set.hpp>
 #include <holdfast/engine/safe_point.hpp>
@@ -10,10 +11,11 @@
 #include <holdfast/format/json.hpp>
 #include <holdfast/io/checksum.hpp>
 #include <holdfast/io/posix_child.hpp>
+#include <holdfast/io/posix_file_system.hpp>
 
 #include <algorithm>
-#include <cstdio>
 #include <exception>
+#include <memory>
 #include <stdexcept>
 
 /// What a run under test leaves behind for whoever compares: a file with one
@@ -40,7 +42,6 @@ struct Task {
 /// Looks at one run from inside, and interrupts it.
 struct Observer {
   explicit Observer(Task its_task);
-  ~Observer();
   Observer(const Observer&) = delete;
   Observer& operator=(const Observer&) = delete;
 
@@ -49,7 +50,7 @@ struct Observer {
 
   Task task;
   std::vector<std::pair<std::string, Value>> compared; ///< Since the last.
-  std::FILE* file = nullptr;
+  std::unique_ptr<WritableFile> file;
   bool struck = false;
 };
 
@@ -222,24 +223,17 @@ HOLDFAST_INLINE Task Task::from_text(const std::string& text) {
   return task;
 }
 
-HOLDFAST_INLINE Observer::Observer(Task its_task)
-    : task(std::move(its_task)), file(std::fopen(task.trace.c_str(), "we")) {
-  if (file == nullptr) {
-    throw Error(ErrorCode::io_error, "cannot create " + task.trace);
-  }
-}
-
-HOLDFAST_INLINE Observer::~Observer() {
-  (void)std::fclose(file);
+HOLDFAST_INLINE Observer::Observer(Task its_task) : task(std::move(its_task)) {
+  const SplitPath split = split_path(task.trace);
+  file = default_file_system()
+             ->open_root(split.parent, Create::no)
+             ->create_file(split.name);
 }
 
 HOLDFAST_INLINE void Observer::write(const Values& record) {
   const std::string line = to_json(record) + "\n";
-  // Nothing may wait in this process, which is about to be killed.
-  if (std::fwrite(line.data(), 1, line.size(), file) != line.size() ||
-      std::fflush(file) != 0) {
-    throw Error(ErrorCode::io_error, "cannot write " + task.trace);
-  }
+  // At once: nothing may wait in this process, which is about to be killed.
+  file->write(ByteView(std::string_view(line)));
 }
 
 HOLDFAST_INLINE void Observer::see(const SafePoint& point) {
