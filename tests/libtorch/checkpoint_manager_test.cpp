@@ -12,6 +12,7 @@
 #include <torch/optim/sgd.h>
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/_empty_affine_quantized.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
@@ -63,6 +64,22 @@ struct ShadowWeights {
     restored = true;
   }
 };
+
+/// A layer, and one tensor as parameter or as buffer of a module inside.
+struct OddOneImpl : torch::nn::Module {
+  OddOneImpl(at::Tensor odd, bool is_parameter) {
+    register_module("layer", layer);
+    auto inner = std::make_shared<torch::nn::Module>();
+    if (is_parameter) {
+      inner->register_parameter("odd", std::move(odd), false);
+    } else {
+      inner->register_buffer("odd", std::move(odd));
+    }
+    register_module("inner", std::move(inner));
+  }
+  torch::nn::Linear layer{4, 2};
+};
+TORCH_MODULE(OddOne);
 
 /// One of everything that a manager takes.
 struct ManagedRun {
@@ -340,6 +357,103 @@ TEST_CASE("checkpoint manager: a module that was forgotten is an error") {
   scale.detach().zero_();
   load(directory.path(), with_scale);
   CHECK(at::equal(scale, at::ones({3})));
+}
+
+TEST_CASE("checkpoint manager: resume refuses what no save could hold") {
+  const TemporaryDirectory directory;
+  const OneThread one_thread;
+  const auto quantized = [] {
+    return at::_empty_affine_quantized(
+               {2, 3}, at::TensorOptions().dtype(at::kQInt8), 0.5, 3)
+        .fill_(1.5);
+  };
+  const auto sparse = [] {
+    return at::ones({2, 3}).to_sparse();
+  };
+  const auto elements = [](const at::Tensor& tensor) {
+    return (tensor.is_quantized() ? tensor.int_repr() : tensor.to_dense())
+        .clone();
+  };
+  // `odd` is in one of the parts, under that name.
+  const auto refused = [&](const std::string& run,
+                           ErrorCode code,
+                           const std::string& part,
+                           const std::string& name,
+                           const at::Tensor& odd,
+                           torch::nn::Linear& layer,
+                           auto&... parts) {
+    INFO(run << ": " << part << ", " << name);
+    const std::string path = directory.path(run);
+    const std::vector<std::string> files = std::filesystem::exists(path)
+        ? files_in(path)
+        : std::vector<std::string>();
+    const at::Tensor weight = layer->weight.detach().clone();
+    const at::Tensor was = elements(odd);
+    const c10::Layout layout = odd.layout();
+    seed_everything(11);
+    {
+      CheckpointManager checkpoints{path, quiet(), parts...};
+      const auto error = error_of([&] { checkpoints.resume(); });
+      REQUIRE(error);
+      CHECK(error->code() == code);
+      CHECK(error->path() == "part " + part);
+      CHECK(error->name() == name);
+      CHECK(code_of([&] { checkpoints.step(); }) == "not_resumed");
+    }
+    const at::Tensor drawn = at::randn({4});
+    seed_everything(11);
+    CHECK(at::equal(drawn, at::randn({4})));
+    CHECK(at::equal(layer->weight, weight));
+    CHECK(odd.layout() == layout);
+    CHECK(at::equal(elements(odd), was));
+    // Not even the directory is made.
+    CHECK(std::filesystem::exists(path) == !files.empty());
+    if (!files.empty()) {
+      CHECK(files_in(path) == files);
+    }
+  };
+
+  // Runs whose parts could be saved, and of which one no longer can.
+  for (const bool is_parameter : {true, false}) {
+    OddOne dense(at::ones({2, 3}), is_parameter);
+    at::Tensor mask = at::ones({2, 3});
+    CheckpointManager checkpoints{
+        directory.path(is_parameter ? "parameter" : "buffer"),
+        quiet(),
+        dense,
+        named("mask", mask)};
+    checkpoints.resume();
+    checkpoints.save().wait();
+  }
+
+  for (const bool exists : {false, true}) {
+    for (const bool is_parameter : {true, false}) {
+      const std::string kind = is_parameter ? "parameter" : "buffer";
+      const std::string run = exists ? kind : "new";
+      for (const bool is_sparse : {false, true}) {
+        const ErrorCode code = is_sparse ? ErrorCode::not_capturable
+                                         : ErrorCode::unsupported_dtype;
+        const at::Tensor odd = is_sparse ? sparse() : quantized();
+        OddOne model(odd, is_parameter);
+        at::Tensor mask = at::ones({2, 3});
+        auto good_mask = named("mask", mask);
+        refused(
+            run,
+            code,
+            "model",
+            "inner.odd",
+            odd,
+            model->layer,
+            model,
+            good_mask);
+
+        OddOne good(at::ones({2, 3}), is_parameter);
+        at::Tensor bad = odd;
+        auto bad_mask = named("mask", bad);
+        refused(run, code, "mask", "tensor", odd, good->layer, good, bad_mask);
+      }
+    }
+  }
 }
 
 TEST_CASE("checkpoint manager: two networks that play against each other") {
