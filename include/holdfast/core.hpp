@@ -1,5 +1,11 @@
 #pragma once
 
+#include <holdfast/base/config.hpp>
+#if defined(HOLDFAST_IMPLEMENTATION) && !HOLDFAST_BODIES
+#error \
+    "holdfast: HOLDFAST_IMPLEMENTATION comes before the first Holdfast header"
+#endif
+
 /// Everything that needs no LibTorch: any C++ trainer can checkpoint its own
 /// objects with a `holdfast::Manager`.
 #include <holdfast/base/error.hpp>

@@ -335,11 +335,32 @@ TEST_CASE("full disk: said at the start, and what is behind it", "[space]") {
         ? 0
         : enough->read_file(path).size();
   }
-  enough->set_capacity(used + 2000);
+  enough->set_capacity(used + used / 4);
   ToyRun again(
       kRoot, on_small_disk(enough).keep_last(5).on_event(silent.handler()));
   again.manager.resume();
   CHECK(silent.count(Event::Kind::warning) == 0);
+}
+
+TEST_CASE("full disk: what lies in state.json counts at the start", "[space]") {
+  const bool fits = GENERATE(false, true);
+  const Disk disk = new_disk();
+  std::vector<double> history(10'000, 1.5);
+  disk->set_capacity(fits ? 500'000 : 100'000);
+  Events events;
+  Manager manager(
+      kRoot,
+      quiet_options(disk).save_every(steps(1)).keep_last(3).on_event(
+          events.handler()));
+  manager.add("history", history);
+  manager.resume();
+  REQUIRE(events.count(Event::Kind::warning) == (fits ? 0 : 1));
+  if (!fits) {
+    CHECK_THAT(
+        events.of(Event::Kind::warning)[0].text,
+        Catch::Matchers::Contains("3 checkpoints of about 4") &&
+            Catch::Matchers::Contains("kB are kept"));
+  }
 }
 
 TEST_CASE("full disk: to look for room ends no resume", "[space][fault]") {

@@ -66,6 +66,11 @@ TEST_CASE("space report: what will not fit", "[space]") {
   CHECK_FALSE(what_will_not_fit(
                   3, std::numeric_limits<std::uint64_t>::max() / 2, 0, *root)
                   .empty());
-  disk.set_capacity(0); // one that does not know
+  disk.set_capacity(0);
+  CHECK_THAT(
+      what_will_not_fit(5, 1'000'000'000, 0, *root),
+      Catch::Matchers::Contains("; 0 bytes are free, 6.0 GB too little"));
+  CHECK(why_no_space(failed_with(ENOSPC), *root) == "0 bytes are free");
+  disk.set_capacity(std::numeric_limits<std::uint64_t>::max()); // nobody knows
   CHECK(what_will_not_fit(5, 1'000'000'000, 0, *root).empty());
 }

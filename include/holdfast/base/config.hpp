@@ -8,8 +8,8 @@
 /// - HOLDFAST_COMPILED in all files: contracts only. The bodies are compiled
 ///   once, by the target `holdfast::compiled`, which defines the macro for its
 ///   users, or by
-/// - HOLDFAST_IMPLEMENTATION, before the first include, in one file of such a
-///   program: the bodies of all headers that this file includes.
+/// - HOLDFAST_IMPLEMENTATION, before the first Holdfast header, in one file of
+///   such a program: the bodies of all headers that this file includes.
 ///
 /// A header ends with
 ///

@@ -64,6 +64,12 @@ struct ResumeReport {
 
 std::ostream& operator<<(std::ostream& stream, const ResumeReport& report);
 
+namespace detail {
+/// "2 parts, 1.2 MB"; the bytes are those of tensors, and left out without any.
+[[nodiscard]] std::string parts_and_bytes(
+    const std::vector<RestoredPart>& parts);
+} // namespace detail
+
 } // namespace holdfast
 
 #if HOLDFAST_BODIES

@@ -30,6 +30,9 @@ struct CheckpointPlan {
 [[nodiscard]] CheckpointPlan plan_checkpoint(
     const std::vector<CapturedPart>& parts);
 
+/// About what state.json will take, which `CheckpointPlan::bytes` leaves out.
+[[nodiscard]] std::uint64_t state_bytes(const std::vector<CapturedPart>& parts);
+
 /// Writes all files of a checkpoint but its manifest from captured parts,
 /// straight from their tensors and without a copy of the state. `transaction`
 /// was begun for `plan.bytes`, which `meter` follows.

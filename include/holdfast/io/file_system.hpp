@@ -35,7 +35,8 @@ struct DirectoryEntry {
 };
 
 struct SpaceInfo {
-  std::uint64_t available_bytes = 0; ///< For this user, without reserves.
+  /// For this user, without reserves; the maximum where nobody knows.
+  std::uint64_t available_bytes = 0;
   std::uint64_t available_files = 0; ///< Inodes; the maximum where unlimited.
 };
 

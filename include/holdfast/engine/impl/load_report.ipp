@@ -57,15 +57,10 @@ HOLDFAST_INLINE std::size_t LoadReport::count(Fate fate) const noexcept {
 }
 
 HOLDFAST_INLINE std::string LoadReport::to_string() const {
-  std::uint64_t bytes = 0;
-  for (const RestoredPart& part : parts) {
-    bytes += part.bytes;
-  }
   std::string text = (salvaged() ? "salvaged from " : "loaded ") +
       checkpoint.name + " (epoch " + std::to_string(checkpoint.progress.epoch) +
       ", step " + std::to_string(checkpoint.step) + ") in '" + directory +
-      "': " + std::to_string(parts.size()) +
-      (parts.size() == 1 ? " part, " : " parts, ") + format_bytes(bytes);
+      "': " + detail::parts_and_bytes(parts);
   for (const DamagedFile& file : damaged) {
     text += "\n  " + std::string(holdfast::to_string(file.verdict)) + ": " +
         file.reason;

@@ -90,7 +90,11 @@ HOLDFAST_INLINE ResumeReport Manager::State::take(
   ResumeReport report;
   try {
     // Said before the disk is touched: what cannot be saved.
-    const std::uint64_t bytes = plan_checkpoint(capture(parts)).bytes;
+    std::uint64_t bytes = 0;
+    {
+      const std::vector<CapturedPart> captured = capture(parts);
+      bytes = plan_checkpoint(captured).bytes + state_bytes(captured);
+    }
     static_cast<void>(run_probe());
     require_learning_rates();
     root = settings.file_system->open_root(directory, create);

@@ -25,17 +25,28 @@ HOLDFAST_INLINE bool ResumeReport::exact() const noexcept {
   return true;
 }
 
+namespace detail {
+
+HOLDFAST_INLINE std::string parts_and_bytes(
+    const std::vector<RestoredPart>& parts) {
+  std::uint64_t bytes = 0;
+  for (const RestoredPart& part : parts) {
+    bytes += part.bytes;
+  }
+  return std::to_string(parts.size()) +
+      (parts.size() == 1 ? " part" : " parts") +
+      (bytes == 0 ? std::string() : ", " + format_bytes(bytes));
+}
+
+} // namespace detail
+
 HOLDFAST_INLINE std::string ResumeReport::to_string() const {
   std::string text;
   if (checkpoint) {
-    std::uint64_t bytes = 0;
-    for (const RestoredPart& part : parts) {
-      bytes += part.bytes;
-    }
     text = "resumed " + checkpoint->name + " (epoch " +
         std::to_string(checkpoint->progress.epoch) + ", batch " +
         std::to_string(checkpoint->progress.batch) + ") from '" + directory +
-        "': " + std::to_string(parts.size()) + " parts, " + format_bytes(bytes);
+        "': " + detail::parts_and_bytes(parts);
     if (!checkpoint->exact) {
       text += "\n  not exact: saved between a batch and its step";
     }

@@ -41,7 +41,8 @@ HOLDFAST_INLINE std::string why_no_space(const Error& error, Directory& root) {
            "limit of the file system";
   }
   const std::optional<SpaceInfo> space = detail::space_of(root);
-  if (!space) {
+  if (!space ||
+      space->available_bytes == std::numeric_limits<std::uint64_t>::max()) {
     return {};
   }
   if (space->available_files < detail::kFewFiles) {
@@ -51,8 +52,8 @@ HOLDFAST_INLINE std::string why_no_space(const Error& error, Directory& root) {
   }
   const std::string free = format_bytes(space->available_bytes) + " are free";
   // Found by our own look beforehand, which says what it needs.
-  return error.system_error() == 0 ? free
-                                   : free +
+  return error.system_error() == 0 || space->available_bytes == 0 ? free
+                                                                  : free +
           "; if that is enough, a quota or a device that is fuller than "
           "its file system knows is behind it";
 }
@@ -63,8 +64,7 @@ HOLDFAST_INLINE std::string what_will_not_fit(
     std::uint64_t present,
     Directory& root) {
   const std::optional<SpaceInfo> space = detail::space_of(root);
-  // 0 is what file systems say that do not know.
-  if (!space || space->available_bytes == 0) {
+  if (!space) {
     return {};
   }
   const std::uint64_t needed =

@@ -119,6 +119,36 @@ plan_checkpoint(const std::vector<CapturedPart>& parts) {
   return plan;
 }
 
+namespace detail {
+
+/// What state.json says of a part, without its tensors.
+HOLDFAST_INLINE PartRecord record_of(const CapturedPart& part) {
+  PartRecord record;
+  record.name = part.name;
+  record.kind = part.kind;
+  record.values = part.state.values;
+  if (!part.state.tensors.empty()) {
+    record.file = tensor_file(part);
+  }
+  return record;
+}
+
+} // namespace detail
+
+HOLDFAST_INLINE std::uint64_t state_bytes(
+    const std::vector<CapturedPart>& parts) {
+  StateDocument document;
+  for (const CapturedPart& part : parts) {
+    document.parts.push_back(detail::record_of(part));
+    for (const TensorOut& tensor : part.state.tensors) {
+      TensorRecord record;
+      record.name = tensor.info.name;
+      document.parts.back().tensors.push_back(std::move(record));
+    }
+  }
+  return state_document_text(document).size();
+}
+
 HOLDFAST_INLINE void write_parts(
     Transaction& transaction,
     const std::vector<CapturedPart>& parts,
@@ -131,12 +161,8 @@ HOLDFAST_INLINE void write_parts(
   document.engine = std::move(engine);
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const CapturedPart& part = parts[i];
-    PartRecord record;
-    record.name = part.name;
-    record.kind = part.kind;
-    record.values = part.state.values;
+    PartRecord record = detail::record_of(part);
     if (!part.state.tensors.empty()) {
-      record.file = tensor_file(part);
       transaction.write_part(
           record.file,
           plan.layouts[i].file_bytes(),

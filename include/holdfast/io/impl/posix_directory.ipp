@@ -327,9 +327,11 @@ HOLDFAST_INLINE SpaceInfo PosixDirectory::space() {
       "ask for the free space",
       path_);
   SpaceInfo space;
-  space.available_bytes =
-      checked_multiply(status.f_bavail, status.f_frsize).value_or(most);
-  // Some file systems have no fixed number of inodes and say 0 of 0.
+  // Some file systems do not know their size, or have no fixed number of
+  // inodes, and say 0 of 0.
+  space.available_bytes = status.f_blocks == 0
+      ? most
+      : checked_multiply(status.f_bavail, status.f_frsize).value_or(most);
   space.available_files = status.f_files == 0 ? most : status.f_favail;
   return space;
 }

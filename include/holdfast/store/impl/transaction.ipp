@@ -36,7 +36,7 @@ HOLDFAST_INLINE std::optional<std::uint64_t> too_little_space(
     std::uint64_t expected) {
   try {
     const std::uint64_t free = root.space().available_bytes;
-    // 0 is what file systems say that do not know.
+    // Where it is 0, whoever may use the reserves writes all the same.
     if (free != 0 && free < space_needed(expected)) {
       return free;
     }
