@@ -25,14 +25,16 @@ set(HOLDFAST_LIBTORCH_DIRECT "" CACHE PATH
 
 # Makes holdfast::libtorch. Sets HOLDFAST_LIBTORCH_VERSION,
 # HOLDFAST_LIBTORCH_PREFIX (has include/ and lib/) and HOLDFAST_LIBTORCH_CUDA
-# (whether it was built with CUDA). A fatal error says which ways there are.
+# (whether it was built with CUDA). What is said where there is none, tells which
+# ways there are.
 macro(holdfast_find_libtorch)
   if(NOT TARGET holdfast::libtorch)
     _holdfast_find_libtorch()
   endif()
 endmacro()
 
-set(_holdfast_libtorch_help [[
+function(_holdfast_find_libtorch)
+  set(_holdfast_libtorch_help [[
 Ways to name one:
   1. -DCMAKE_PREFIX_PATH=<unpacked libtorch> or -DTorch_DIR=<folder of
      TorchConfig.cmake>
@@ -42,8 +44,6 @@ Ways to name one:
 Where LibTorch's own CMake package does not work, for instance a CUDA build on
 a machine without the CUDA toolkit, HOLDFAST_LIBTORCH_DIRECT links it directly:
   -DHOLDFAST_LIBTORCH_DIRECT=<folder with include/ and lib/>]])
-
-function(_holdfast_find_libtorch)
   set(direct "${HOLDFAST_LIBTORCH_DIRECT}")
   if(NOT direct AND DEFINED ENV{HOLDFAST_LIBTORCH_DIRECT})
     set(direct "$ENV{HOLDFAST_LIBTORCH_DIRECT}")
@@ -53,10 +53,10 @@ function(_holdfast_find_libtorch)
   if(NOT direct AND NOT TARGET torch)
     _holdfast_locate_torch_config(config how)
     if(NOT config)
-      message(FATAL_ERROR
+      _holdfast_missing(
         "holdfast: no LibTorch was found.\n${_holdfast_libtorch_help}\n"
-        "Without LibTorch: -DHOLDFAST_WITH_LIBTORCH=OFF, or "
-        "find_package(holdfast COMPONENTS core).")
+        "Without LibTorch: find_package(holdfast COMPONENTS core), or, where "
+        "holdfast itself is built, -DHOLDFAST_WITH_LIBTORCH=OFF.")
     endif()
     get_filename_component(prefix ${config}/../../.. ABSOLUTE)
     if(EXISTS ${prefix}/lib/libtorch_cuda.so)
@@ -97,7 +97,15 @@ function(_holdfast_find_libtorch)
     endif()
     get_target_property(include_dirs torch INTERFACE_INCLUDE_DIRECTORIES)
     get_target_property(options torch INTERFACE_COMPILE_OPTIONS)
-    add_library(holdfast::libtorch INTERFACE IMPORTED GLOBAL)
+    # Not further than what it links: a project may have found its own `torch`
+    # for one of its folders only.
+    get_target_property(is_global torch IMPORTED_GLOBAL)
+    get_target_property(is_imported torch IMPORTED)
+    if(is_global OR NOT is_imported)
+      add_library(holdfast::libtorch INTERFACE IMPORTED GLOBAL)
+    else()
+      add_library(holdfast::libtorch INTERFACE IMPORTED)
+    endif()
     # The target, never TORCH_LIBRARIES: that holds absolute paths, and libc10
     # of whichever LibTorch find_library() meets first.
     set_target_properties(holdfast::libtorch PROPERTIES
@@ -179,7 +187,7 @@ function(_holdfast_locate_torch_config result how)
 
   if(NOT HOLDFAST_LIBTORCH STREQUAL "system")
     set(active)
-    if(DEFINED ENV{VIRTUAL_ENV})
+    if(NOT "$ENV{VIRTUAL_ENV}" STREQUAL "")
       set(active $ENV{VIRTUAL_ENV}/bin)
     endif()
     find_program(python NAMES python3 python
