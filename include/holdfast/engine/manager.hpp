@@ -45,7 +45,8 @@ class Manager {
   Manager(const Manager&) = delete;
   Manager& operator=(const Manager&) = delete;
 
-  /// Adds a part under `name` (`[a-z0-9_-]{1,64}`), before `resume()`.
+  /// Adds a part under `name` (`[a-z0-9_-]{1,64}`; "rng" is the LibTorch
+  /// front's own), before `resume()`.
   template <class T>
   void add(std::string name, T& object) {
     add_part(std::move(name), make_part(object));
