@@ -1,16 +1,9 @@
 // The README's example as a program: run it, kill it, run it again.
-
 #include <torch/torch.h>
 
 #include <holdfast/holdfast.hpp>
 
-#include <cstdint>
-#include <exception>
 #include <iostream>
-#include <optional>
-#include <vector>
-
-namespace {
 
 // Points in the plane, and whether both coordinates have the same sign.
 struct Points {
@@ -18,33 +11,28 @@ struct Points {
   torch::Tensor target = data.prod(1, true).gt(0).to(torch::kFloat32);
 
   torch::data::Example<> get_batch(const std::vector<size_t>& indices) const {
-    const auto rows = torch::tensor(
-        std::vector<int64_t>(indices.begin(), indices.end()), torch::kInt64);
-    return {data.index_select(0, rows), target.index_select(0, rows)};
+    const std::vector<int64_t> rows(indices.begin(), indices.end());
+    return {
+        data.index({torch::tensor(rows)}), target.index({torch::tensor(rows)})};
   }
   std::optional<size_t> size() const {
     return static_cast<size_t>(data.size(0));
   }
 };
 
-void train() {
+int main() {
   torch::manual_seed(0);
   auto batches = holdfast::make_data_loader(Points(), 64);
-
-  // readme-begin
   torch::nn::Sequential model(
       torch::nn::Linear(2, 32), torch::nn::Tanh(), torch::nn::Linear(32, 1));
   torch::optim::Adam optimizer(model->parameters(), 0.01);
   torch::optim::StepLR scheduler(optimizer, /*step_size=*/5, /*gamma=*/0.5);
 
+  // readme-begin
+  auto options =
+      holdfast::Options().save_every(holdfast::steps(50)).keep_last(3);
   holdfast::CheckpointManager checkpoints{
-      "runs/minimal",
-      holdfast::Options().save_every(holdfast::steps(50)).keep_last(3),
-      model,
-      optimizer,
-      scheduler,
-      batches};
-
+      "runs/minimal", options, model, optimizer, scheduler, batches};
   std::cout << checkpoints.resume() << '\n'; // where was I?
 
   while (checkpoints.running(holdfast::epochs(10))) {
@@ -61,15 +49,4 @@ void train() {
     checkpoints.end_epoch();
   }
   // readme-end
-}
-
-} // namespace
-
-int main() {
-  try {
-    train();
-  } catch (const std::exception& error) {
-    std::cerr << "minimal: " << error.what() << '\n';
-    return 1;
-  }
 }
