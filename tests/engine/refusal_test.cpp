@@ -111,6 +111,14 @@ Error check_refused(
   return *error;
 }
 
+Options on_real_disk() {
+  return Options()
+      .save_every(steps(1))
+      .keep_all()
+      .lock_wait(std::chrono::seconds(0))
+      .on_event({});
+}
+
 /// The paths of all there is below a directory.
 std::set<std::string> tree_of(const std::string& directory) {
   std::set<std::string> paths;
@@ -337,14 +345,7 @@ TEST_CASE("refusal: a suspended writer that lost the directory", "[refusal]") {
 TEST_CASE("refusal: a forked child", "[refusal]") {
   test::TemporaryDirectory directory;
   const std::string root = directory.path("run");
-  const auto options = [] {
-    return Options()
-        .save_every(steps(1))
-        .keep_all()
-        .lock_wait(std::chrono::seconds(0))
-        .on_event({});
-  };
-  auto run = std::make_unique<ToyRun>(root, options());
+  auto run = std::make_unique<ToyRun>(root, on_real_disk());
   run->manager.resume();
   train_steps(*run, 2);
   const int wrong_in_child = in_forked_child([&] {
@@ -378,7 +379,7 @@ TEST_CASE("refusal: a forked child", "[refusal]") {
   CHECK(wrong_in_child == 0);
 
   // Still locked, and the parent goes on.
-  ToyRun second(root, options());
+  ToyRun second(root, on_real_disk());
   CHECK(code_of([&] { second.manager.resume(); }) == "locked");
   run->train_batch(run->loader.next());
   run->manager.step({{"loss", run->loss()}});
@@ -431,15 +432,8 @@ TEST_CASE("refusal: a directory without write permission", "[refusal]") {
   namespace fs = std::filesystem;
   test::TemporaryDirectory directory;
   const std::string root = directory.path("run");
-  const auto options = [] {
-    return Options()
-        .save_every(steps(1))
-        .keep_all()
-        .lock_wait(std::chrono::seconds(0))
-        .on_event({});
-  };
   {
-    ToyRun run(root, options());
+    ToyRun run(root, on_real_disk());
     run.manager.resume();
     train_steps(run, 2);
   }
@@ -470,7 +464,7 @@ TEST_CASE("refusal: a directory without write permission", "[refusal]") {
     }
     int wrong = 0;
     for (const std::string& where : {root, directory.path("new/run")}) {
-      ToyRun run(where, options());
+      ToyRun run(where, on_real_disk());
       make_unlike(run);
       const std::string before = run.fingerprint();
       const auto refused = [&](const char* expected, const auto& call) {
@@ -507,7 +501,7 @@ TEST_CASE("refusal: a directory without write permission", "[refusal]") {
   }
   CHECK(tree_of(directory.path()) == files);
   set_writable(true);
-  ToyRun run(root, options());
+  ToyRun run(root, on_real_disk());
   CHECK(run.manager.resume().checkpoint->step == 2);
   CHECK(run.fingerprint() == undisturbed(2));
 }

@@ -53,8 +53,20 @@ std::int64_t quarters_of(const SaveEvery& rule) {
   return static_cast<std::int64_t>(rule.interval * 4);
 }
 
-template <class Number>
-SaveEvery draw_rule(const Number& number) {
+/// Numbers from 0 on, below what is asked.
+class NumberDraw {
+ public:
+  explicit NumberDraw(std::uint64_t seed) : engine_(seed) {}
+  std::int64_t operator()(std::int64_t below) {
+    return static_cast<std::int64_t>(
+        engine_() % static_cast<std::uint64_t>(below));
+  }
+
+ private:
+  std::mt19937_64 engine_;
+};
+
+SaveEvery draw_rule(NumberDraw& number) {
   switch (number(4)) {
     case 0:
       return save_every(steps(1 + number(15)));
@@ -221,11 +233,7 @@ TEST_CASE(
     "[policy][property]") {
   const std::uint64_t seed = test::seed();
   CAPTURE(seed);
-  std::mt19937_64 engine(seed);
-  const auto number = [&](std::int64_t below) {
-    return static_cast<std::int64_t>(
-        engine() % static_cast<std::uint64_t>(below));
-  };
+  NumberDraw number(seed);
   for (int round = 0; round < 50'000; ++round) {
     const std::int64_t interval = 1 + number(12);
     const std::int64_t last = number(60) - 10;
@@ -255,11 +263,7 @@ TEST_CASE(
     "[policy][property]") {
   const std::uint64_t seed = test::seed();
   CAPTURE(seed);
-  std::mt19937_64 engine(seed);
-  const auto number = [&](std::int64_t below) {
-    return static_cast<std::int64_t>(
-        engine() % static_cast<std::uint64_t>(below));
-  };
+  NumberDraw number(seed);
   using Position = std::pair<std::int64_t, std::int64_t>; // Step, epoch.
   for (int round = 0; round < 20'000; ++round) {
     std::vector<SaveEvery> rules;
@@ -339,11 +343,7 @@ TEST_CASE(
     "[policy][property]") {
   const std::uint64_t seed = test::seed();
   CAPTURE(seed);
-  std::mt19937_64 engine(seed);
-  const auto number = [&](std::int64_t below) {
-    return static_cast<std::int64_t>(
-        engine() % static_cast<std::uint64_t>(below));
-  };
+  NumberDraw number(seed);
   // Of each kind of rule: how often it was due and not.
   std::map<SaveEvery::Unit, std::pair<int, int>> seen;
   int jumps = 0;
@@ -394,11 +394,7 @@ TEST_CASE(
     "[policy][property]") {
   const std::uint64_t seed = test::seed();
   CAPTURE(seed);
-  std::mt19937_64 engine(seed);
-  const auto number = [&](std::int64_t below) {
-    return static_cast<std::int64_t>(
-        engine() % static_cast<std::uint64_t>(below));
-  };
+  NumberDraw number(seed);
   int alone = 0;
   int saves_after_jumps = 0;
   int times_due = 0;

@@ -36,6 +36,14 @@ namespace {
 constexpr const char* kRoot = "runs/a";
 constexpr std::int64_t kEpochs = 3;
 
+EventHandler collects_warnings(std::vector<std::string>& texts) {
+  return [&texts](const Event& event) {
+    if (event.kind == Event::Kind::warning) {
+      texts.push_back(event.text);
+    }
+  };
+}
+
 Options quiet(const std::shared_ptr<FileSystem>& files) {
   return Options()
       .file_system(files)
@@ -443,11 +451,7 @@ TEST_CASE(
   ToyRun run(
       kRoot,
       quiet(std::make_shared<MemoryFileSystem>())
-          .on_event([&](const Event& event) {
-            if (event.kind == Event::Kind::warning) {
-              warnings.push_back(event.text);
-            }
-          }));
+          .on_event(collects_warnings(warnings)));
   Preemption preemption(
       run.manager,
       PreemptionOptions()
@@ -607,11 +611,7 @@ TEST_CASE(
   ToyRun run(
       kRoot,
       quiet(std::make_shared<MemoryFileSystem>())
-          .on_event([&](const Event& event) {
-            if (event.kind == Event::Kind::warning) {
-              warnings.push_back(event.text);
-            }
-          }));
+          .on_event(collects_warnings(warnings)));
   const Preemption preemption(
       run.manager,
       PreemptionOptions()
