@@ -264,8 +264,9 @@ struct Preemption::State {
       if (left > 0) {
         ahead.push_back(limit);
       } else {
-        ignored += limit.name + " is ignored: it had passed " +
-            format_number(0 - left) + " s before the start; ";
+        ignored += (ignored.empty() ? "" : "; ") + limit.name +
+            " is ignored: it had passed " + format_number(0 - left) +
+            " s before the start";
       }
     }
     options.limits_.swap(ahead);
@@ -351,8 +352,7 @@ HOLDFAST_INLINE std::string Preemption::pending(double save_seconds) {
     return s.reason;
   }
   if (!s.ignored.empty()) {
-    const std::string text = std::exchange(s.ignored, std::string());
-    throw std::runtime_error(text.substr(0, text.size() - 2));
+    throw std::runtime_error(std::exchange(s.ignored, std::string()));
   }
   for (const PreemptionOptions::Limit& limit : s.options.limits_) {
     if (is_last_moment(0, s.left_of(limit), limit.margin, save_seconds)) {
